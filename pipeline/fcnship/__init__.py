@@ -1,0 +1,35 @@
+"""Ship Keras image networks to edge devices: fully convolutional, any size in a range, proved at every step.
+
+Each command of ``fcnship`` has a function here. It prints nothing, returns frozen results and raises the
+errors of ``fcnship.errors``. Importing this package imports no TensorFlow.
+"""
+
+from fcnship.api import (
+    Run,
+    build,
+    convert,
+    doctor,
+    engine,
+    explain,
+    export,
+    report,
+    train,
+    validate,
+    why,
+)
+from fcnship.version import __version__
+
+__all__ = [
+    "Run",
+    "__version__",
+    "build",
+    "convert",
+    "doctor",
+    "engine",
+    "explain",
+    "export",
+    "report",
+    "train",
+    "validate",
+    "why",
+]

@@ -1,0 +1,324 @@
+"""The commands, from Python. Imports stay light: what a command needs is imported when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fcnship.errors import ArtifactError, FcnshipError, UsageError
+from fcnship.options import Flavour, Head, Layout, Options
+from fcnship.sizes import Profile, Size
+from fcnship.workspace import StageRecord, Workspace
+
+if TYPE_CHECKING:
+    from fcnship.doctor import Diagnosis
+    from fcnship.driver import Change, Stage
+    from fcnship.events import Events
+    from fcnship.explain import Explanation
+    from fcnship.session import Session
+
+Profiles = str | Profile | Sequence[str | Profile]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run folder, the records of its stages and, once there is one, its report (as report.json has it)."""
+
+    folder: Path
+    stages: tuple[StageRecord, ...]
+    report: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is a report, and its verdict is pass."""
+        return self.report is not None and self.report["verdict"] == "pass"
+
+
+def build(
+    model: str | Path = "multiscale",
+    *,
+    profile: Profiles = "28-224",
+    data: str | Path = "digits",
+    seed: int = 0,
+    name: str = "",
+    out: str | Path = "artifacts",
+    flavour: Flavour = "auto",
+    layout: Layout = "nchw",
+    head: Head = "average",
+    value_range: tuple[float, float] | None = None,
+    force: bool = False,
+    events: Events | None = None,
+) -> Run:
+    """Train, export, build engines, validate and report; stages that are up to date are left alone.
+
+    ``model`` is a recipe's name, a recipe's path or a saved Keras model, ``profile`` one or more ranges of
+    sizes (``28-224``), ``data`` a built-in data set's name or an .npz file, ``value_range`` the pixel values
+    that a saved model takes (measured where it is not given).
+
+    Raises:
+        FcnshipError: of the exit code that the failure has; ParityFailed if a variant disagrees.
+    """
+    options = _options(model, profile, data, seed, name, out, flavour, layout, head, value_range)
+    return _run(options, "report", force, events)
+
+
+def train(
+    model: str | Path = "multiscale",
+    *,
+    profile: Profiles = "28-224",
+    data: str | Path = "digits",
+    seed: int = 0,
+    name: str = "",
+    out: str | Path = "artifacts",
+    head: Head = "average",
+    value_range: tuple[float, float] | None = None,
+    force: bool = False,
+    events: Events | None = None,
+) -> Run:
+    """Do the first stage of ``build`` only: a trained Keras model in the run folder."""
+    options = _options(model, profile, data, seed, name, out, "auto", "nchw", head, value_range)
+    return _run(options, "train", force, events)
+
+
+def export(
+    model: str | Path = "multiscale",
+    *,
+    profile: Profiles = "28-224",
+    data: str | Path = "digits",
+    seed: int = 0,
+    name: str = "",
+    out: str | Path = "artifacts",
+    layout: Layout = "nchw",
+    head: Head = "average",
+    value_range: tuple[float, float] | None = None,
+    force: bool = False,
+    events: Events | None = None,
+) -> Run:
+    """Do ``build`` up to the SavedModel and the ONNX file."""
+    options = _options(model, profile, data, seed, name, out, "auto", layout, head, value_range)
+    return _run(options, "onnx", force, events)
+
+
+def engine(
+    model: str | Path = "multiscale",
+    *,
+    profile: Profiles = "28-224",
+    data: str | Path = "digits",
+    seed: int = 0,
+    name: str = "",
+    out: str | Path = "artifacts",
+    flavour: Flavour = "auto",
+    layout: Layout = "nchw",
+    head: Head = "average",
+    value_range: tuple[float, float] | None = None,
+    force: bool = False,
+    events: Events | None = None,
+) -> Run:
+    """Do ``build`` up to the TensorRT engine."""
+    options = _options(model, profile, data, seed, name, out, flavour, layout, head, value_range)
+    return _run(options, "engine", force, events)
+
+
+def validate(run: str | Path, *, events: Events | None = None) -> Run:
+    """Measure the variants of a run folder again and write its report anew.
+
+    Raises:
+        FcnshipError: as ``build`` does.
+    """
+    return _again(run, ("validate", "report"), events)
+
+
+def report(run: str | Path, *, events: Events | None = None) -> Run:
+    """Write the report of a run folder anew from what was measured. Imports no TensorFlow."""
+    return _again(run, ("report",), events)
+
+
+def why(
+    model: str | Path = "multiscale",
+    *,
+    profile: Profiles = "28-224",
+    data: str | Path = "digits",
+    seed: int = 0,
+    name: str = "",
+    out: str | Path = "artifacts",
+    flavour: Flavour = "auto",
+    layout: Layout = "nchw",
+    head: Head = "average",
+    value_range: tuple[float, float] | None = None,
+) -> dict[str, list[Change]]:
+    """For each stage, what would make ``build`` with these options do it again. Changes nothing."""
+    from fcnship.driver import stale
+    from fcnship.stages import STAGES
+
+    options = _options(model, profile, data, seed, name, out, flavour, layout, head, value_range)
+    return stale(STAGES, _session(options, None))
+
+
+def explain(
+    model: str | Path = "multiscale",
+    *,
+    size: str | Size | None = None,
+    profile: Profiles = "28-224",
+    channels: int = 1,
+    classes: int = 10,
+) -> Explanation:
+    """A network's geometry and, with ``size``, the map it makes there, what one pass costs and which profile
+    serves it. ``channels`` and ``classes`` are used for recipes; a run folder is explained from its records.
+    """
+    from fcnship.explain import explanation_of
+
+    wanted = Size.parse(size) if isinstance(size, str) else size
+    return explanation_of(str(model), wanted, _profiles(profile), channels, classes)
+
+
+def doctor() -> Diagnosis:
+    """What is installed here, what can be built and run with it, and what to do about the rest."""
+    from fcnship.doctor import diagnose
+
+    return diagnose()
+
+
+def convert(model: Any, *, head: Head = "map") -> Any:
+    """A Keras model in, a fully convolutional Keras model out: weights moved, never retrained.
+
+    Raises:
+        ModelRefused: a layer cannot be converted; the message names it and the way out.
+    """
+    from fcnship.frameworks import import_keras
+
+    import_keras()
+    from fcnship.graph.convert import convert as converted
+
+    return converted(model, head=head)
+
+
+def _options(
+    model: str | Path,
+    profile: Profiles,
+    data: str | Path,
+    seed: int,
+    name: str,
+    out: str | Path,
+    flavour: Flavour,
+    layout: Layout,
+    head: Head,
+    value_range: tuple[float, float] | None,
+) -> Options:
+    return Options(
+        model=str(model),
+        profiles=_profiles(profile),
+        data=str(data),
+        seed=seed,
+        name=name,
+        out=Path(out),
+        flavour=flavour,
+        layout=layout,
+        head=head,
+        value_range=value_range,
+    )
+
+
+def _profiles(profiles: Profiles) -> tuple[Profile, ...]:
+    several = [profiles] if isinstance(profiles, str | Profile) else profiles
+    return tuple(p if isinstance(p, Profile) else Profile.parse(p) for p in several)
+
+
+def _session(options: Options, events: Events | None) -> Session:
+    from fcnship.events import Silence
+    from fcnship.session import Session
+
+    return Session(options, events or Silence())
+
+
+def _run(options: Options, until: str, force: bool, events: Events | None) -> Run:
+    from fcnship.driver import drive
+    from fcnship.stages import STAGES
+
+    names = [stage.name for stage in STAGES]
+    session = _session(options, events)
+    with session.workspace.locked():
+        drive(STAGES[: names.index(until) + 1], session, force=force)
+        return _finished(session, reported=until == "report")
+
+
+def _again(run: str | Path, stages: Iterable[str], events: Events | None) -> Run:
+    """Do stages of an existing run once more, with the options that it was built with."""
+    from fcnship.driver import drive
+    from fcnship.stages import STAGES
+
+    session = _session(options_of(Path(run)), events)
+    with session.workspace.locked():
+        wanted: list[Stage] = [stage for stage in STAGES if stage.name in set(stages)]
+        for stage in wanted:
+            missing = [name for name in stage.needs if name not in session.workspace.records()]
+            if missing:
+                raise UsageError(
+                    f"{run} has no {', '.join(missing)} yet, which {stage.name} needs",
+                    cause="the build was not finished",
+                    next="fcnship build goes on from the last whole stage",
+                )
+        drive(wanted, session, force=True)
+        return _finished(session, reported=True)
+
+
+def options_of(folder: Path) -> Options:
+    """The options with which a run folder was built.
+
+    Raises:
+        UsageError: the folder is no run folder.
+        ArtifactError: its run.json is damaged.
+    """
+    if not (folder / "run.json").is_file():
+        raise UsageError(
+            f"{folder} is no run folder",
+            cause="there is no run.json in it",
+            next="name a folder that fcnship build made, like artifacts/multiscale",
+        )
+    kept = dict(Workspace(folder).run()["options"])
+    try:
+        profiles = tuple(Profile.parse(text) for text in kept.pop("profiles"))
+        span = kept.pop("value_range")
+        return Options(
+            **kept,
+            profiles=profiles,
+            value_range=tuple(span) if span else None,
+            name=folder.resolve().name,
+            out=folder.resolve().parent,
+        )
+    except (KeyError, TypeError, UsageError) as error:
+        raise ArtifactError(
+            f"{folder / 'run.json'} is damaged: its options cannot be read ({error})",
+            next="remove the file and build again",
+        ) from None
+
+
+def _finished(session: Session, *, reported: bool) -> Run:
+    from fcnship.stages.report import read_report
+
+    records = tuple(session.workspace.records().values())
+    if not reported:
+        return Run(folder=session.workspace.root, stages=records)
+    found = read_report(session.workspace.path("report.json"))
+    run = Run(folder=session.workspace.root, stages=records, report=found)
+    if not run.passed:
+        raise _verdict(run)
+    return run
+
+
+def _verdict(run: Run) -> FcnshipError:
+    """The error of a report's first reason. It carries the run, so that a caller can show the report."""
+    from fcnship import errors
+
+    assert run.report
+    reason = run.report["reasons"][0]
+    kinds = (errors.ParityFailed, errors.AccuracyBelowFloor, errors.LatencyExceeded)
+    kind = next(kind for kind in kinds if kind.exit_code == reason["code"])
+    error = kind(
+        reason["text"],
+        cause="the variant does not compute what the original computes; the report has every size",
+        next=f"open {run.folder / 'report.html'}",
+    )
+    error.run = run
+    return error

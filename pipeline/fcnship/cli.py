@@ -1,0 +1,318 @@
+"""The command line: parse, call, print. No logic."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fcnship import api
+from fcnship.errors import FcnshipError, UsageError
+from fcnship.options import Flavour, Head, Layout
+
+app = typer.Typer(
+    name="fcnship",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Ship a Keras image network to edge devices, right at any image size in a range.",
+    epilog="A traceback of an error: put --debug anywhere. Loading a recipe or MODEL.py runs its code.",
+)
+
+Model = Annotated[str, typer.Argument(metavar="[MODEL]", help="A recipe's name or path, or a .keras file.")]
+ProfileOption = Annotated[
+    list[str],
+    typer.Option("--profile", metavar="SIZES", help="28-224 or 28,64,224 or 28x40-224x320; repeatable."),
+]
+Data = Annotated[str, typer.Option(metavar="DATA", help="digits, mnist, fashion_mnist or PATH.npz.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same training.")]
+Name = Annotated[str, typer.Option(help="The run folder's name; the model's if left out.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Where run folders lie.")]
+Force = Annotated[bool, typer.Option("--force", help="Do every stage again.")]
+Json = Annotated[bool, typer.Option("--json", help="Print facts for programs on standard output.")]
+FlavourOption = Annotated[Flavour, typer.Option("--flavour", help="Which TensorRT builds the engine.")]
+LayoutOption = Annotated[Layout, typer.Option("--layout", help="The order of the ONNX input.")]
+HeadOption = Annotated[Head, typer.Option("--head", help="What becomes of a map of class scores.")]
+Range = Annotated[
+    str,
+    typer.Option(
+        "--value-range", metavar="LOW,HIGH", help="Pixel values that a saved model takes; else measured."
+    ),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, like artifacts/multiscale.")]
+_DEFAULT_PROFILES = ["28-224"]
+
+
+@app.command(epilog="Example: fcnship build --profile 28-224")
+def build(
+    model: Model = "multiscale",
+    profile: ProfileOption = _DEFAULT_PROFILES,
+    data: Data = "digits",
+    seed: Seed = 0,
+    name: Name = "",
+    out: Out = Path("artifacts"),
+    flavour: FlavourOption = "auto",
+    layout: LayoutOption = "nchw",
+    head: HeadOption = "average",
+    value_range: Range = "",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train, export, build engines, validate, report: all of it."""
+    _show(
+        as_json,
+        lambda events: api.build(
+            model,
+            profile=profile,
+            data=data,
+            seed=seed,
+            name=name,
+            out=out,
+            flavour=flavour,
+            layout=layout,
+            head=head,
+            value_range=_span(value_range),
+            force=force,
+            events=events,
+        ),
+    )
+
+
+@app.command(epilog="Example: fcnship train multiscale --data mnist --profile 28-224")
+def train(
+    model: Model = "multiscale",
+    profile: ProfileOption = _DEFAULT_PROFILES,
+    data: Data = "digits",
+    seed: Seed = 0,
+    name: Name = "",
+    out: Out = Path("artifacts"),
+    head: HeadOption = "average",
+    value_range: Range = "",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train a recipe for the sizes of the profiles."""
+    _show(
+        as_json,
+        lambda events: api.train(
+            model,
+            profile=profile,
+            data=data,
+            seed=seed,
+            name=name,
+            out=out,
+            head=head,
+            value_range=_span(value_range),
+            force=force,
+            events=events,
+        ),
+    )
+
+
+@app.command(epilog="Example: fcnship export my.keras --data my.npz")
+def export(
+    model: Model = "multiscale",
+    profile: ProfileOption = _DEFAULT_PROFILES,
+    data: Data = "digits",
+    seed: Seed = 0,
+    name: Name = "",
+    out: Out = Path("artifacts"),
+    layout: LayoutOption = "nchw",
+    head: HeadOption = "average",
+    value_range: Range = "",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Build up to the SavedModel and the ONNX file."""
+    _show(
+        as_json,
+        lambda events: api.export(
+            model,
+            profile=profile,
+            data=data,
+            seed=seed,
+            name=name,
+            out=out,
+            layout=layout,
+            head=head,
+            value_range=_span(value_range),
+            force=force,
+            events=events,
+        ),
+    )
+
+
+@app.command(epilog="Example: fcnship engine --profile 28-64 --profile 64-224")
+def engine(
+    model: Model = "multiscale",
+    profile: ProfileOption = _DEFAULT_PROFILES,
+    data: Data = "digits",
+    seed: Seed = 0,
+    name: Name = "",
+    out: Out = Path("artifacts"),
+    flavour: FlavourOption = "auto",
+    layout: LayoutOption = "nchw",
+    head: HeadOption = "average",
+    value_range: Range = "",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Build up to the TensorRT engine, one optimisation profile a --profile."""
+    _show(
+        as_json,
+        lambda events: api.engine(
+            model,
+            profile=profile,
+            data=data,
+            seed=seed,
+            name=name,
+            out=out,
+            flavour=flavour,
+            layout=layout,
+            head=head,
+            value_range=_span(value_range),
+            force=force,
+            events=events,
+        ),
+    )
+
+
+@app.command(epilog="Example: fcnship validate artifacts/multiscale")
+def validate(run: RunFolder, as_json: Json = False) -> None:
+    """Measure a run's variants again: parity, accuracy, latency."""
+    _show(as_json, lambda events: api.validate(run, events=events))
+
+
+@app.command(epilog="Example: fcnship report artifacts/multiscale")
+def report(run: RunFolder, as_json: Json = False) -> None:
+    """Show a run's report, and write its files anew."""
+    _show(as_json, lambda events: api.report(run, events=events))
+
+
+@app.command(epilog="Example: fcnship why --profile 28-320")
+def why(
+    model: Model = "multiscale",
+    profile: ProfileOption = _DEFAULT_PROFILES,
+    data: Data = "digits",
+    seed: Seed = 0,
+    name: Name = "",
+    out: Out = Path("artifacts"),
+    flavour: FlavourOption = "auto",
+    layout: LayoutOption = "nchw",
+    head: HeadOption = "average",
+    value_range: Range = "",
+    as_json: Json = False,
+) -> None:
+    """Say what the next build would redo, and for which changed input."""
+    from fcnship import terminal
+
+    found = api.why(
+        model,
+        profile=profile,
+        data=data,
+        seed=seed,
+        name=name,
+        out=out,
+        flavour=flavour,
+        layout=layout,
+        head=head,
+        value_range=_span(value_range),
+    )
+    terminal.show_changes(found, as_json)
+
+
+@app.command(epilog="Example: fcnship explain multiscale --size 37x53")
+def explain(
+    model: Model = "multiscale",
+    size: Annotated[str, typer.Option(metavar="SIZE", help="28 or 37x53: the map and the cost there.")] = "",
+    profile: ProfileOption = _DEFAULT_PROFILES,
+    channels: Annotated[int, typer.Option(help="Channels, for a recipe.")] = 1,
+    classes: Annotated[int, typer.Option(help="Classes, for a recipe.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show a network's geometry: legal sizes, and which profile serves one."""
+    from fcnship import terminal
+
+    found = api.explain(model, size=size or None, profile=profile, channels=channels, classes=classes)
+    terminal.show_explanation(found, as_json)
+
+
+@app.command(epilog="Example: fcnship doctor")
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, what can be built here, and what would help."""
+    from fcnship import terminal
+
+    found = api.doctor()
+    terminal.show_diagnosis(found, as_json)
+    if not found.healthy:
+        raise typer.Exit(7)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from fcnship.version import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Ship a Keras image network to edge devices, right at any image size in a range."""
+
+
+def _span(text: str) -> tuple[float, float] | None:
+    if not text:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{text!r} is not a value range", next="write it like 0,1 or 0,255") from None
+    return low, high
+
+
+def _show(as_json: bool, command: Any) -> None:
+    """Run a command that gives a run, with progress on standard error and the outcome on standard output."""
+    from fcnship import terminal
+
+    with terminal.listening() as events:
+        try:
+            run = command(events)
+        except FcnshipError as error:
+            if error.run is not None:
+                terminal.show_run(error.run, as_json)
+            raise
+    terminal.show_run(run, as_json)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and give its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        app(words, standalone_mode=True)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    except FcnshipError as error:
+        if debug or error.exit_code == 1:
+            import traceback
+
+            traceback.print_exc()
+        print(f"fcnship: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nfcnship: stopped; finished stages are kept, the same command goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return 0

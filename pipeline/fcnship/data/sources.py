@@ -1,0 +1,180 @@
+"""The data sets: one small interface, a cheap fingerprint and a load."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fcnship.data.npz import dataset_from_arrays, read_npz
+from fcnship.errors import DataRefused, EnvironmentLacks, UsageError
+from fcnship.hashing import sha256_of_file, sha256_of_value
+from fcnship.recipe import nearest
+
+if TYPE_CHECKING:
+    from fcnship.data.npz import Dataset
+else:
+    from fcnship.data.npz import Dataset
+
+__all__ = ["BUILT_IN", "Dataset", "Source", "find_data"]
+_DIGITS_TEST_IMAGES = 360
+
+
+class Source(Protocol):
+    """Where images come from."""
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+
+    def fingerprint(self) -> str:
+        """A hash of the data; cheap, and without importing what loads it."""
+
+    def load(self) -> Dataset:
+        """The images and labels."""
+
+
+@dataclass(frozen=True)
+class NpzFile:
+    """``PATH.npz`` with x_train, y_train, x_test, y_test."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of the file."""
+        return sha256_of_file(self.path)
+
+    def load(self) -> Dataset:
+        """The arrays, checked. Nothing in the file is ever unpickled."""
+        return read_npz(self.path, self.name)
+
+
+@dataclass(frozen=True)
+class Digits:
+    """scikit-learn's 1,797 handwritten digits of 8x8 pixels; the same fifth of them is held out always."""
+
+    name: str = "digits"
+
+    def fingerprint(self) -> str:
+        """The hash of the file inside scikit-learn, found without importing it."""
+        spec = importlib.util.find_spec("sklearn")
+        if spec is None or spec.origin is None:
+            raise EnvironmentLacks("scikit-learn is not installed", next="pip install scikit-learn")
+        file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+        return sha256_of_file(file)
+
+    def load(self) -> Dataset:
+        """1,437 training and 360 test images, split by class with a fixed seed."""
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
+        digits = load_digits()
+        x_train, x_test, y_train, y_test = train_test_split(
+            digits.images,
+            digits.target,
+            test_size=_DIGITS_TEST_IMAGES,
+            random_state=0,
+            stratify=digits.target,
+        )
+        arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+        return dataset_from_arrays(self.name, arrays, value_range=(0.0, 16.0))
+
+
+@dataclass(frozen=True)
+class KerasDataset:
+    """A data set that Keras's own loader fetches into Keras's own cache."""
+
+    name: str
+    files: tuple[str, ...]
+    load_with_keras: Callable[[], Any]
+
+    @property
+    def folder(self) -> Path:
+        """Keras's cache of data sets."""
+        return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+
+    @property
+    def cached(self) -> bool:
+        """Whether every file lies in the cache."""
+        return all((self.folder / file).is_file() for file in self.files)
+
+    def fingerprint(self) -> str:
+        """The hash of the cached files, which are fetched first if they are not there."""
+        if not self.cached:
+            self._fetch()
+        return sha256_of_value([sha256_of_file(self.folder / file) for file in self.files])
+
+    def load(self) -> Dataset:
+        """The images as Keras's loader orders them."""
+        if len(self.files) == 1 and self.cached:
+            # Read here and not by Keras, which allows pickles and deletes a file whose hash it does not know.
+            return read_npz(self.folder / self.files[0], self.name)
+        (x_train, y_train), (x_test, y_test) = self._fetch()
+        arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+        return dataset_from_arrays(self.name, arrays)
+
+    def _fetch(self) -> Any:
+        try:
+            return self.load_with_keras()
+        except Exception as error:  # noqa: BLE001 - Keras raises a bare Exception when it cannot download
+            missing = [str(self.folder / file) for file in self.files if not (self.folder / file).is_file()]
+            raise DataRefused(
+                f"the data set {self.name} could not be fetched: {error}",
+                cause="there is no network here, or the server does not answer",
+                next=f"put {', '.join(missing) or self.folder} there by hand, or use --data digits",
+            ) from None
+
+
+def _mnist() -> Any:
+    import keras
+
+    return keras.datasets.mnist.load_data()
+
+
+def _fashion_mnist() -> Any:
+    import keras
+
+    return keras.datasets.fashion_mnist.load_data()
+
+
+_IDX = tuple(
+    f"fashion-mnist/{part}-ubyte.gz"
+    for part in ("train-labels-idx1", "train-images-idx3", "t10k-labels-idx1", "t10k-images-idx3")
+)
+BUILT_IN: dict[str, Source] = {
+    "digits": Digits(),
+    "mnist": KerasDataset("mnist", ("mnist.npz",), _mnist),
+    "fashion_mnist": KerasDataset("fashion_mnist", _IDX, _fashion_mnist),
+}
+
+
+def find_data(text: str) -> Source:
+    """What ``--data`` means: a built-in data set's name or the path of an .npz file.
+
+    Raises:
+        UsageError: there is nothing of that name.
+    """
+    if text in BUILT_IN:
+        return BUILT_IN[text]
+    path = Path(text)
+    if path.is_file() and path.suffix == ".npz":
+        return NpzFile(path)
+    if path.is_file():
+        raise DataRefused(
+            f"{text} is no data set that fcnship reads",
+            cause="its name does not end in .npz",
+            next="save it with numpy.savez_compressed: x_train, y_train, x_test, y_test",
+        )
+    raise UsageError(
+        f"there is no data set {text!r}",
+        cause=f"it is neither a file nor one of {', '.join(BUILT_IN)}{nearest(text, BUILT_IN)}",
+        next="name one of these, or the path of an .npz file",
+    )

@@ -1,0 +1,106 @@
+"""Builds one TensorRT engine in a process of its own: ``python -m fcnship.device.build REQUEST.json``.
+
+TensorRT reports failure through its logger, and some of its failures end the process; the caller reads both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# 7.5 (Turing) cannot share an engine with later ones: it lacks FP32 matrix products.
+_OLDEST_PORTABLE = 80
+
+
+class EngineRefused(Exception):
+    """TensorRT did not make an engine; its logger has said why."""
+
+
+def build(
+    onnx: Path, flavour: str, profiles: list[dict[str, Any]], input_name: str
+) -> tuple[bytes, dict[str, Any]]:
+    """The plan of a strongly typed engine with one optimisation profile for each of ``profiles``, and facts.
+
+    A profile has ``min``, ``opt`` and ``max``, each a whole input shape. TF32 is off: FP32 means FP32.
+
+    Raises:
+        EngineRefused: a step failed without an exception.
+    """
+    from polygraphy.backend.trt import engine_bytes_from_network, network_from_onnx_path
+
+    trt = _tensorrt(flavour)
+    builder, network, parser = network_from_onnx_path(str(onnx), strongly_typed=True)
+    _check_inputs(network, input_name)
+    config, targets = _config(flavour, trt, builder, network, profiles, input_name)
+    if config.num_optimization_profiles != len(profiles):
+        raise EngineRefused(f"{config.num_optimization_profiles} of {len(profiles)} profiles were accepted")
+    if not builder.is_network_supported(network, config):
+        raise EngineRefused("the builder says that it does not support this network with these profiles")
+    plan = engine_bytes_from_network((builder, network, parser), config=config)
+    facts = {"version": trt.__version__, "targets": targets, "layers": network.num_layers, "tf32": False}
+    return bytes(plan), facts
+
+
+def _tensorrt(flavour: str) -> Any:
+    if flavour == "tensorrt_rtx":
+        import tensorrt_rtx as trt
+    else:
+        import tensorrt as trt
+    return trt
+
+
+def _check_inputs(network: Any, input_name: str) -> None:
+    names = [network.get_input(i).name for i in range(network.num_inputs)]
+    if names != [input_name]:
+        raise EngineRefused(f"the network's inputs are {names}, not [{input_name!r}]")
+
+
+def _config(
+    flavour: str, trt: Any, builder: Any, network: Any, profiles: list[dict[str, Any]], input_name: str
+) -> tuple[Any, list[str]]:
+    from polygraphy.backend.trt import CreateConfig, Profile
+
+    shapes = [{edge: tuple(profile[edge]) for edge in ("min", "opt", "max")} for profile in profiles]
+    wanted = [Profile().add(input_name, **shape) for shape in shapes]
+    if flavour == "tensorrt_rtx":
+        from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
+
+        targets = _portable_targets(trt)
+        config = CreateConfigRTX(profiles=wanted, compute_capabilities=targets)(builder, network)
+        named = [f"{major}.{minor}" for major, minor in targets]
+    else:
+        config = CreateConfig(profiles=wanted)(builder, network)
+        named = ["the GPU of this machine"]
+    config.clear_flag(trt.BuilderFlag.TF32)
+    return config, named
+
+
+def _portable_targets(trt: Any) -> list[tuple[int, int]]:
+    numbers = [
+        int(name[2:]) for name in dir(trt.ComputeCapability) if name[:2] == "SM" and name[2:].isdigit()
+    ]
+    return sorted(divmod(number, 10) for number in numbers if number >= _OLDEST_PORTABLE)
+
+
+def main() -> int:
+    """Read the request, write the plan, print the facts as one JSON line. 3: TensorRT refused."""
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if request["flavour"] == "tensorrt_rtx":
+        os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # read once, when polygraphy is imported
+    from polygraphy.exception import PolygraphyException
+
+    try:
+        plan, facts = build(Path(request["onnx"]), request["flavour"], request["profiles"], request["input"])
+    except (EngineRefused, PolygraphyException) as error:
+        print(error, file=sys.stderr)
+        return 3
+    Path(request["engine"]).write_bytes(plan)
+    Path(request["facts"]).write_text(json.dumps(facts), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

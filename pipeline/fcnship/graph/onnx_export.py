@@ -1,0 +1,199 @@
+"""Keras to ONNX: any size, no clutter, and no large weight ever passes through the converter."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcnship.errors import ModelRefused
+from fcnship.frameworks import import_tensorflow
+from fcnship.options import Layout
+
+OPSET = 18
+INPUT, OUTPUT = "image", "probabilities"
+_LARGE = 100_000
+_MOST_BYTES = 2**31 - 2**24
+
+
+def export(model: Any, path: Path, layout: Layout, metadata: dict[str, str]) -> None:
+    """Write the model as ONNX with dynamic batch, height and width.
+
+    The input ``image`` is float32 (batch, channels, height, width), or in Keras's order for ``nhwc``; the
+    output ``probabilities`` is (batch, classes) or a map in the same order. ``metadata`` goes into the file.
+
+    Raises:
+        ModelRefused: tf2onnx does not know an operation of the model, or the file would exceed 2 GB.
+    """
+    import onnx
+
+    large = [variable for variable in model.variables if np.prod(variable.shape, dtype=int) >= _LARGE]
+    traced = _convert(model, large, layout)
+    _put_back(traced, large)
+    if traced.ByteSize() > _MOST_BYTES:
+        raise ModelRefused(
+            f"{model.name} is {traced.ByteSize() / 1e9:.1f} GB as ONNX; one ONNX file holds 2 GB",
+            next="use a smaller network",
+        )
+    folded = _folded(traced, path.with_name("traced.onnx"), path.with_name("folded.onnx"))
+    _describe(folded, model, layout)
+    for key, value in metadata.items():
+        folded.metadata_props.add(key=key, value=value)
+    onnx.save(folded, path)
+
+
+def _convert(model: Any, large: list[Any], layout: Layout) -> Any:
+    """Trace and convert, with the large weights as inputs of the graph.
+
+    The small ones stay variables: tf2onnx must see them to fold BatchNormalization and remove transposes.
+    """
+    tf = import_tensorflow()
+    import keras
+    import tf2onnx
+
+    def call(image: Any, *weights: Any) -> dict[str, Any]:
+        with keras.StatelessScope(state_mapping=list(zip(large, weights, strict=True))):
+            return {OUTPUT: model(image, training=False)}
+
+    image = tf.TensorSpec((None, None, None, model.inputs[0].shape[-1]), tf.float32, name=INPUT)
+    weights = [tf.TensorSpec(v.shape, v.dtype, name=f"weight_{i}") for i, v in enumerate(large)]
+    nchw = layout == "nchw"
+    outputs = [OUTPUT] if nchw and len(model.outputs[0].shape) == 4 else None
+    try:
+        with _real_transposes(), _quiet():
+            converted, _ = tf2onnx.convert.from_function(
+                tf.function(call),
+                input_signature=[image, *weights],
+                opset=OPSET,
+                inputs_as_nchw=[INPUT] if nchw else None,
+                outputs_as_nchw=outputs,
+            )
+    except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise _unconverted(model, str(error)) from error
+    _check_operators(converted, model)
+    return converted
+
+
+@contextlib.contextmanager
+def _real_transposes() -> Iterator[None]:
+    """Keep tf2onnx from writing transposes of one-channel tensors as Reshape.
+
+    Its optimiser ends with that, to save a copy; but a Reshape does not cancel against the transpose that
+    undoes it, so that one-channel networks keep a Reshape, Squeeze and Unsqueeze (tf2onnx 1.17).
+    """
+    from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
+
+    original = TransposeOptimizer.post_optimize_action
+    TransposeOptimizer.post_optimize_action = lambda self: None
+    try:
+        yield
+    finally:
+        TransposeOptimizer.post_optimize_action = original
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("tf2onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _put_back(traced: Any, large: list[Any]) -> None:
+    """Turn the inputs that stand for large weights into initializers.
+
+    tf2onnx leaves a Transpose behind such an input (a kernel in Keras's order): NumPy does it here, once.
+    """
+    from onnx import numpy_helper
+
+    graph = traced.graph
+    for index, variable in enumerate(large):
+        name, value = f"weight_{index}", np.asarray(variable)
+        readers = [node for node in graph.node if name in node.input]
+        if readers and all(node.op_type == "Transpose" for node in readers):
+            for node in readers:
+                order = next(a.ints for a in node.attribute if a.name == "perm")
+                turned = np.ascontiguousarray(value.transpose(list(order)))
+                graph.initializer.append(numpy_helper.from_array(turned, node.output[0]))
+                graph.node.remove(node)
+        elif readers:
+            graph.initializer.append(numpy_helper.from_array(value, name))
+    kept = [entry for entry in graph.input if not entry.name.startswith("weight_")]
+    del graph.input[:]
+    graph.input.extend(kept)
+
+
+def _folded(traced: Any, before: Path, after: Path) -> Any:
+    """The graph after ONNX Runtime's basic optimisations: constants folded, transposes cancelled."""
+    import onnx
+    import onnxruntime
+
+    onnx.save(traced, before)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(after)
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(str(before), options, providers=["CPUExecutionProvider"])
+    folded = onnx.load(after)
+    before.unlink()
+    after.unlink()
+    return folded
+
+
+def _describe(graph_model: Any, model: Any, layout: Layout) -> None:
+    """Name the dimensions, drop ONNX Runtime's own operator sets and intermediate shapes."""
+    import onnx
+
+    graph = graph_model.graph
+    used = {node.domain for node in graph.node}
+    kept = [entry for entry in graph_model.opset_import if entry.domain in used | {""}]
+    del graph_model.opset_import[:]
+    graph_model.opset_import.extend(kept)
+    graph_model.producer_name = "fcnship"
+    graph.name = model.name
+    del graph.value_info[:]
+    spatial: list[str | int] = ["height", "width"]
+    channels = model.inputs[0].shape[-1]
+    _name_dimensions(graph.input[0], _ordered("batch", channels, spatial, layout))
+    classes = model.outputs[0].shape[-1]
+    if len(model.outputs[0].shape) == 4:
+        _name_dimensions(graph.output[0], _ordered("batch", classes, ["map_height", "map_width"], layout))
+    else:
+        _name_dimensions(graph.output[0], ["batch", classes])
+    onnx.checker.check_model(graph_model, full_check=True)
+
+
+def _ordered(batch: str, channels: int, spatial: list[str | int], layout: Layout) -> list[str | int]:
+    return [batch, channels, *spatial] if layout == "nchw" else [batch, *spatial, channels]
+
+
+def _name_dimensions(value: Any, names: list[str | int]) -> None:
+    shape = value.type.tensor_type.shape
+    del shape.dim[:]
+    for name in names:
+        if isinstance(name, str):
+            shape.dim.add(dim_param=name)
+        else:
+            shape.dim.add(dim_value=name)
+
+
+def _check_operators(converted: Any, model: Any) -> None:
+    foreign = sorted({node.op_type for node in converted.graph.node if node.domain not in ("", "ai.onnx")})
+    left = sorted({n.op_type for n in converted.graph.node if "PartitionedCall" in n.op_type})
+    if foreign or left:
+        raise _unconverted(model, f"operations without an ONNX counterpart: {', '.join(foreign or left)}")
+
+
+def _unconverted(model: Any, why: str) -> ModelRefused:
+    return ModelRefused(
+        f"{model.name} cannot be written as ONNX: {why}",
+        cause="tf2onnx does not convert an operation of it (grouped convolutions among others)",
+        next="replace that layer, or report it with the model's layers: fcnship explain MODEL",
+    )

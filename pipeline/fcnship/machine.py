@@ -1,0 +1,106 @@
+"""What this machine is: memory, processors, GPU, installed libraries."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = (
+    "fcnship",
+    "tensorflow",
+    "keras",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "scikit-learn",
+    "polygraphy",
+    "tensorrt",
+    "tensorrt-rtx",
+)
+
+
+def available_bytes() -> int:
+    """Memory that a program may still take: the system's free memory, or less where a cgroup limits it."""
+    free = [_meminfo(), _cgroup_left()]
+    return min(number for number in free if number)
+
+
+def _meminfo() -> int:
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+
+def _cgroup_left() -> int:
+    """What is left of a cgroup v2 limit; 0 where there is none."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        return 0 if limit == "max" else max(int(limit) - used, 1)
+    except (OSError, ValueError):
+        return 0
+
+
+def cpu_name() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def gpu_name() -> str | None:
+    """The first CUDA GPU's name, or None. Asks the driver itself, because every TensorRT runtime assumes a
+    GPU: TensorRT's crash on first use without one.
+    """
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    device, count, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(256)
+    if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return None
+    if cuda.cuDeviceGet(ctypes.byref(device), 0) or cuda.cuDeviceGetName(name, 256, device):
+        return None
+    return name.value.decode(errors="replace")
+
+
+def library_versions() -> dict[str, str | None]:
+    """The installed versions of what fcnship drives, None for what is missing."""
+    return {library: version_of(library) for library in LIBRARIES}
+
+
+def version_of(library: str) -> str | None:
+    """A distribution's installed version, or None."""
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def environment() -> dict[str, Any]:
+    """What the report says of the machine."""
+    return {
+        "python": platform.python_version(),
+        "platform": f"{sys.platform} {platform.machine()}",
+        "cpu": cpu_name(),
+        "cores": cores(),
+        "gpu": gpu_name(),
+        "libraries": {name: version for name, version in library_versions().items() if version},
+    }

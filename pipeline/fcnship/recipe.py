@@ -1,0 +1,260 @@
+"""Finds and loads recipes: plain Keras files in ``models/``, loaded by path. Loading one executes it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fcnship.errors import ModelRefused, UsageError
+from fcnship.hashing import sha256_of_file
+from fcnship.sizes import Size
+
+_PACKAGE = Path(__file__).parent
+SUFFIXES_OF_MODEL_FILES = (".keras", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a recipe is trained.
+
+    With ``epochs`` and ``batch`` the images keep one size (the recipe's, or the data's own). With ``steps``
+    and ``pixels`` each batch has a size of its own, drawn from the profiles, and about ``pixels`` pixels;
+    the largest size is reached after the share ``growth`` of the steps.
+    """
+
+    epochs: int = 0
+    batch: int = 0
+    steps: int = 0
+    steps_per_image: float = 0.0
+    most_steps: int = 0
+    pixels: int = 0
+    most_images: int = 96
+    growth: float = 0.0
+
+    def steps_for(self, images: int) -> int:
+        """Optimiser steps for a training set of so many images."""
+        if self.epochs:
+            return self.epochs * -(-images // self.batch)
+        return min(max(self.steps, round(self.steps_per_image * images)), self.most_steps or self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """Random changes to a training image: shares of its side, a factor, and degrees. Zero is none."""
+
+    shift: float = 0.0
+    scale: float = 0.0
+    rotate: float = 0.0
+    shear: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A Python file that says how a network is built and trained."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the file."""
+        return sha256_of_file(self.path)
+
+    @cached_property
+    def module(self) -> ModuleType:
+        """The executed file.
+
+        Raises:
+            ModelRefused: the file raises when it is executed.
+        """
+        name = f"fcnship_recipe_{self.name}_{self.sha256[:12]}"
+        spec = importlib.util.spec_from_file_location(name, self.path)
+        assert spec and spec.loader, self.path
+        module = importlib.util.module_from_spec(spec)
+        # Registered before it is executed: dataclasses and pickle look their module up by name.
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise self._raised(error) from error
+        return module
+
+    def build(self, channels: int, classes: int) -> Any:
+        """The recipe's untrained Keras model.
+
+        Raises:
+            ModelRefused: there is no ``model(channels, classes)``, it raises, or it returns something else.
+        """
+        import keras
+
+        function = self._attribute("model", Callable)  # type: ignore[arg-type]
+        try:
+            model = function(channels, classes)
+        except Exception as error:
+            raise self._raised(error) from error
+        if not isinstance(model, keras.Model):
+            raise self._wrong(
+                "model(channels, classes)", f"returns {type(model).__name__}, not a keras.Model"
+            )
+        return model
+
+    def optimizer(self, steps: int) -> Any:
+        """The recipe's optimiser for so many steps."""
+        function = self._attribute("optimizer", Callable)  # type: ignore[arg-type]
+        try:
+            return function(steps)
+        except Exception as error:
+            raise self._raised(error) from error
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The range of pixel values that the network is trained for: (low, high)."""
+        value = self._attribute("VALUE_RANGE", tuple)
+        if len(value) != 2 or not all(isinstance(v, int | float) for v in value) or not value[0] < value[1]:
+            raise self._wrong("VALUE_RANGE", f"is {value!r}, not (low, high)")
+        return float(value[0]), float(value[1])
+
+    @property
+    def size(self) -> Size | None:
+        """The one size that the network is tied to or trained at, if the recipe names one."""
+        if getattr(self.module, "SIZE", None) is None:
+            return None
+        value = self._attribute("SIZE", tuple)
+        if len(value) != 2 or not all(isinstance(v, int) and v > 0 for v in value):
+            raise self._wrong("SIZE", f"is {value!r}, not (height, width)")
+        return Size(*value)
+
+    @property
+    def training(self) -> Training:
+        """The recipe's ``TRAINING``."""
+        training = Training(**self._numbers("TRAINING", Training, self._attribute("TRAINING", dict)))
+        if bool(training.epochs and training.batch) == bool(training.steps and training.pixels):
+            raise self._wrong("TRAINING", "needs either epochs and batch, or steps and pixels")
+        return training
+
+    @property
+    def augment(self) -> Augment:
+        """The recipe's ``AUGMENT``; none if it has none."""
+        return Augment(**self._numbers("AUGMENT", Augment, getattr(self.module, "AUGMENT", {})))
+
+    def _numbers(self, name: str, kind: type, value: Mapping[str, Any]) -> dict[str, Any]:
+        """The keys and numbers of a table, each known to ``kind``."""
+        known = [field.name for field in fields(kind)]
+        for key, number in value.items():
+            if key not in known:
+                raise self._wrong(name, f"has an unknown key {key!r}{nearest(str(key), known)}")
+            if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1e12:
+                raise self._wrong(name, f"{key} is {number!r}, not a number of zero or more")
+        return dict(value)
+
+    def _attribute(self, name: str, kind: type) -> Any:
+        value = getattr(self.module, name, None)
+        if value is None:
+            raise self._wrong(name, "is missing")
+        if not isinstance(value, kind):
+            raise self._wrong(name, f"is {type(value).__name__}, not {kind.__name__}")
+        return value
+
+    def _wrong(self, attribute: str, what: str) -> ModelRefused:
+        return ModelRefused(
+            f"{self.path}: {attribute} {what}",
+            cause="the file is not a recipe, or not a whole one",
+            next="compare it with models/multiscale.py",
+        )
+
+    def _raised(self, error: Exception) -> ModelRefused:
+        line = _line_in(error, self.path)
+        where = f"{self.path}, line {line}" if line else f"{self.path}"
+        return ModelRefused(
+            f"{where}: {type(error).__name__}: {error}",
+            cause="the recipe itself raised this when it was loaded or called",
+            next=f"try it alone: python {self.path}",
+        )
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A saved Keras model."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the file."""
+        return sha256_of_file(self.path)
+
+
+def find_model(text: str) -> Recipe | ModelFile:
+    """What MODEL on the command line means: a recipe's name, a recipe's path or a saved model's path.
+
+    Raises:
+        UsageError: there is nothing of that name.
+    """
+    path = Path(text)
+    if path.suffix in (".py", *SUFFIXES_OF_MODEL_FILES):
+        if not path.is_file():
+            raise UsageError(
+                f"there is no file {text}",
+                cause="the path is misspelt, or relative to another folder",
+                next=f"look at what is there: ls {path.parent}",
+            )
+        return Recipe(path) if path.suffix == ".py" else ModelFile(path)
+    if path.is_file():
+        raise ModelRefused(
+            f"{text} is no model that fcnship reads",
+            cause=f"its name ends neither in .py nor in {', '.join(SUFFIXES_OF_MODEL_FILES)}",
+            next="save it from Keras with model.save('NAME.keras')",
+        )
+    shipped = shipped_recipes()
+    if text not in shipped:
+        raise UsageError(
+            f"there is no model {text!r}",
+            cause=f"it is neither a file nor one of the recipes {', '.join(shipped)}{nearest(text, shipped)}",
+            next="name a recipe, a recipe's path or a .keras file",
+        )
+    return Recipe(shipped[text])
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Recipes by name: those in ``models/`` of the current folder, then those that came with fcnship."""
+    folders = [_PACKAGE / "shipped" / "models", _PACKAGE.parents[1] / "models", Path("models")]
+    return {
+        path.stem: path
+        for folder in folders
+        for path in sorted(folder.glob("*.py"))
+        if not path.name.startswith("_")
+    }
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the known word that is nearest, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _line_in(error: BaseException, path: Path) -> int:
+    if isinstance(error, SyntaxError):
+        return error.lineno or 0
+    line, trace = 0, error.__traceback__
+    while trace:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

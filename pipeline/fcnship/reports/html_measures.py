@@ -1,0 +1,218 @@
+"""The report page's measured parts: accuracy, latency and parity, each a picture with its table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from fcnship.reports.figures import (
+    cosine_text,
+    count_text,
+    error_text,
+    interval_text,
+    ms_text,
+    number,
+    percent_text,
+    ratio_text,
+    share_text,
+    size_text,
+    where_text,
+)
+from fcnship.reports.html_grid import (
+    MOST_ROWS,
+    columns_in,
+    grid_legend,
+    parity_grid,
+    profile_plane,
+    sizes_in,
+    worst_places,
+)
+from fcnship.reports.html_plot import Axis, Series, line_plot, ms_axis, percent_axis, sample
+from fcnship.reports.html_table import folded, scrolling, section, status, table
+from fcnship.reports.markup import Markup, element, joined
+from fcnship.reports.order import Report, Row, in_order, variants_of
+from fcnship.reports.summary import accuracy_summaries, key_latency, not_run, profile_text, size_range
+
+_SQUARE_NOTE = "image size, pixels a side"
+_HEADS = (
+    "variant",
+    "reference",
+    "size",
+    "largest",
+    "mean",
+    "tolerance",
+    "share",
+    "cosine",
+    "flips",
+    "result",
+)
+_MOST_COLUMNS_BESIDE = 4
+_OTHER_NOTE = "image size, placed by the square root of its pixels"
+
+
+def accuracy_section(report: Report) -> Markup:
+    """Accuracy against size."""
+    rows = in_order(report["accuracy"])
+    if not rows:
+        return section("Accuracy", "accuracy", element("p", "Not measured.", class_="dim"))
+    lowest = min(accuracy_summaries(report), key=lambda s: number(s.lowest["accuracy"]))
+    where = f"{lowest.variant} at {size_text(lowest.lowest)}"
+    lead = f"Lowest: {percent_text(lowest.lowest['accuracy'])}, {where}. Measured at {size_range(rows)}."
+    cells = [(r["variant"], size_text(r), percent_text(r["accuracy"]), f"{r['images']:,}") for r in rows]
+    return section(
+        "Accuracy",
+        "accuracy",
+        element("p", lead),
+        _plot(report, rows, "accuracy", percent_axis, f"Accuracy against image size. {lead}"),
+        folded(
+            "Exact figures",
+            table(("variant", "size", "accuracy", "images"), cells, "Accuracy at every size", (2, 3)),
+        ),
+    )
+
+
+def latency_section(report: Report) -> Markup:
+    """Latency against size, and the ratios to the original."""
+    rows = in_order(report["latency"])
+    if not rows:
+        return section("Latency", "latency", element("p", "Not measured.", class_="dim"))
+    smallest = min(row["batch"] for row in rows)
+    lead = f"Median time of a batch of {smallest}, and its ratio to the original's: below 1x is faster."
+    label = f"Latency against image size, batch {smallest}, both axes logarithmic."
+    heads = ("variant", "size", "median", "95 % within", "ratio", "interval", "verdict", "runs")
+    right = (2, 3, 4, 5, 7)
+    key = table(heads, map(_latency_cells, key_latency(report)), "Latency at min, opt and max", right)
+    everything = table(heads, map(_latency_cells, rows), "Every latency row", right)
+    return section(
+        "Latency",
+        "latency",
+        element("p", lead),
+        _plot(report, [r for r in rows if r["batch"] == smallest], "p50_ms", ms_axis, label),
+        folded("Exact figures at min, opt and max", key),
+        folded("Every size and batch", everything) if len(rows) > len(key_latency(report)) else None,
+    )
+
+
+def parity_section(report: Report) -> Markup:
+    """Every size against every variant, as a share of the tolerance."""
+    rows = in_order(report["parity"])
+    if not rows:
+        return section("Parity", "parity", element("p", "Not measured.", class_="dim"))
+    failed = sum(not row["passed"] for row in rows)
+    lead = (
+        f"Largest difference from {_reference(rows)}, as a share of the tolerance, at {size_range(rows)}. "
+        f"{f'{failed} of {len(rows)} checks failed.' if failed else f'All {len(rows)} checks passed.'}"
+    )
+    long = sizes_in(rows) > MOST_ROWS
+    grid = scrolling(parity_grid(worst_places(rows) if long else rows), "Parity by size and variant")
+    layout = "beside" if columns_in(rows) <= _MOST_COLUMNS_BESIDE else "stacked"
+    exact = table(_HEADS, map(_parity_cells, rows), "Every parity check", (3, 4, 5, 6, 7, 8))
+    return section(
+        "Parity",
+        "parity",
+        element("p", lead),
+        element("p", f"The {MOST_ROWS} sizes that came closest to the tolerance:") if long else None,
+        element("div", element("div", grid, grid_legend(), *_not_run(report)), _plane(report), class_=layout),
+        folded("Every size", scrolling(parity_grid(rows), "Parity at every size")) if long else None,
+        folded("Exact figures", exact),
+    )
+
+
+def _reference(rows: Sequence[Row]) -> str:
+    names = {row["reference"] for row in rows}
+    return names.pop() if len(names) == 1 else "the reference"
+
+
+def _not_run(report: Report) -> list[Markup]:
+    rows = not_run(report)
+    return [
+        element("p", f"{r['variant']} was not run: {r['reason'] or 'no reason'}", class_="dim") for r in rows
+    ]
+
+
+def _plane(report: Report) -> Markup:
+    words = [element("li", profile_text(profile)) for profile in report["profiles"]]
+    caption = element(
+        "figcaption",
+        "Sizes that agree (dots) or failed (crosses), the profiles (frames) and their optimum (plus).",
+    )
+    return element("figure", profile_plane(report), caption, element("ul", *words, class_="plain"))
+
+
+def _plot(
+    report: Report, rows: Sequence[Row], key: str, axis_of: Callable[[Sequence[float]], Axis], label: str
+) -> Markup:
+    usable = [row for row in rows if math.isfinite(number(row[key])) and (key == "accuracy" or row[key] > 0)]
+    on_curve, beside = _curve(usable)
+    if not on_curve:
+        return element("p", "No finite value to draw.", class_="dim")
+    places = {variant: place for place, variant in enumerate(variants_of(report))}
+    series = [
+        Series(place=places[name], name=name, points=_points(on_curve, name, key))
+        for name in sorted({row["variant"] for row in on_curve}, key=places.__getitem__)
+    ]
+    names = {_side(row): _short(row) for row in on_curve}
+    note = _SQUARE_NOTE if all(row["height"] == row["width"] for row in on_curve) else _OTHER_NOTE
+    drawing = line_plot(series, axis_of([float(row[key]) for row in on_curve]), label, names, note)
+    legend = [element("li", sample(line.place), line.name) for line in series]
+    words = percent_text if key == "accuracy" else ms_text
+    sizes = sorted({_size(row) for row in beside})
+    others = [_aside(size, [row for row in beside if _size(row) == size], key, words) for size in sizes]
+    return joined(
+        [
+            element("figure", element("ul", *legend, class_="legend"), drawing, class_="chart"),
+            joined([element("h3", "Sizes beside the curve"), element("ul", *others, class_="aside")])
+            if others
+            else None,
+        ]
+    )
+
+
+def _aside(size: tuple[int, int], rows: Sequence[Row], key: str, words: Callable[[float], str]) -> Markup:
+    values = ", ".join(f"{row['variant']} {words(row[key])}" for row in rows)
+    return element("li", element("strong", f"{size[0]}x{size[1]} "), values)
+
+
+def _curve(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows that make the curve, and the others.
+
+    Squares make it where there are two sizes of them; else all sizes do, placed by their pixels, the first of
+    those that would stand at one place.
+    """
+    squares = [row for row in rows if row["height"] == row["width"]]
+    if len({row["height"] for row in squares}) >= 2:
+        return squares, [row for row in rows if row["height"] != row["width"]]
+    first: dict[float, str] = {}
+    for row in rows:
+        first.setdefault(_side(row), size_text(row))
+    on_curve = [row for row in rows if first[_side(row)] == size_text(row)]
+    return on_curve, [row for row in rows if first[_side(row)] != size_text(row)]
+
+
+def _points(rows: Sequence[Row], variant: str, key: str) -> list[tuple[float, float]]:
+    return sorted((_side(row), float(row[key])) for row in rows if row["variant"] == variant)
+
+
+def _side(row: Row) -> float:
+    return math.sqrt(row["height"] * row["width"])
+
+
+def _size(row: Row) -> tuple[int, int]:
+    return row["height"], row["width"]
+
+
+def _short(row: Row) -> str:
+    return str(row["height"]) if row["height"] == row["width"] else size_text(row)
+
+
+def _latency_cells(row: Row) -> Sequence[str]:
+    times = ms_text(row["p50_ms"]), ms_text(row["p95_ms"])
+    ratios = ratio_text(row["ratio"]), interval_text(row)
+    return row["variant"], where_text(row), *times, *ratios, status(row["verdict"]), str(row["runs"])
+
+
+def _parity_cells(row: Row) -> Sequence[str]:
+    errors = error_text(row["max_abs"]), error_text(row["mean_abs"]), error_text(row["tolerance"])
+    decisions = cosine_text(row["cosine"]), count_text(row["argmax_flips"])
+    result = status("pass" if row["passed"] else "fail")
+    return row["variant"], row["reference"], where_text(row), *errors, share_text(row), *decisions, result

@@ -1,0 +1,87 @@
+"""One run in one process: its options, its folder, and what is loaded once and shared by stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from fcnship.data import Dataset, Source, find_data
+from fcnship.events import Events, Silence
+from fcnship.graph.facts import ModelFacts
+from fcnship.options import Options
+from fcnship.recipe import ModelFile, Recipe, find_model
+from fcnship.sizes import Profile
+from fcnship.workspace import StageRecord, Workspace
+
+
+@dataclass
+class Session:
+    """Stages get everything from here, and keep nothing between them but their records."""
+
+    options: Options
+    events: Events = field(default_factory=Silence)
+
+    @cached_property
+    def source(self) -> Recipe | ModelFile:
+        """The recipe or the saved model that MODEL names."""
+        return find_model(self.options.model)
+
+    @cached_property
+    def data_source(self) -> Source:
+        """The data set that ``--data`` names."""
+        return find_data(self.options.data)
+
+    @cached_property
+    def data_fingerprint(self) -> str:
+        """The data set's hash."""
+        return self.data_source.fingerprint()
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The loaded data set."""
+        return self.data_source.load()
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The run's folder."""
+        return Workspace(self.options.out / (self.options.name or self.source.name))
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The profiles asked for."""
+        return self.options.profiles
+
+    def record(self, stage: str) -> StageRecord:
+        """The record of a stage that has been done."""
+        return self.workspace.records()[stage]
+
+    def write_record(self, record: StageRecord) -> None:
+        """Keep a stage's record."""
+        self.workspace.write_record(record, self.options.as_json())
+
+    @property
+    def converted(self) -> bool:
+        """Whether the original had to be made fully convolutional."""
+        record = self.workspace.records().get("convert")
+        return record is not None and record.status == "done"
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the fully convolutional network."""
+        return ModelFacts.from_json(self.record("convert" if self.converted else "train").facts)
+
+    @property
+    def network_path(self) -> str:
+        """The fully convolutional Keras model, as a path inside the run folder."""
+        return "keras/converted.keras" if self.converted else "keras/model.keras"
+
+    @property
+    def network_file(self) -> Path:
+        """The fully convolutional Keras model."""
+        return self.workspace.path(self.network_path)
+
+    @property
+    def network_sha256(self) -> str:
+        """The hash of that file."""
+        return self.record("convert" if self.converted else "train").sha256_of(self.network_path)

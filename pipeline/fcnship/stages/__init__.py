@@ -1,0 +1,12 @@
+"""The stages of a build, in their order, one module each."""
+
+from fcnship.driver import Stage
+from fcnship.stages.convert import Convert
+from fcnship.stages.engine import Engine
+from fcnship.stages.onnx import Onnx
+from fcnship.stages.report import Report
+from fcnship.stages.savedmodel import SavedModel
+from fcnship.stages.train import Train
+from fcnship.stages.validate import Validate
+
+STAGES: tuple[Stage, ...] = (Train(), Convert(), SavedModel(), Onnx(), Engine(), Validate(), Report())

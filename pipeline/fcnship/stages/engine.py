@@ -1,0 +1,152 @@
+"""engine: a TensorRT engine of the ONNX file, with one optimisation profile for each ``--profile``."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from fcnship.driver import StageResult
+from fcnship.errors import EnvironmentLacks, ModelRefused, StageFailed
+from fcnship.graph.onnx_export import INPUT
+from fcnship.machine import gpu_name, version_of
+from fcnship.session import Session
+from fcnship.stages.onnx import FILE as ONNX_FILE
+
+Built = Literal["tensorrt", "tensorrt_rtx"]
+DISTRIBUTIONS: dict[Built, str] = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}
+_REFUSED = 3
+_LOG_LINES = 12
+
+
+def usable_flavours() -> dict[Built, str]:
+    """For each flavour, why it cannot build an engine here; '' if it can."""
+    full = "" if gpu_name() else "building with full TensorRT needs an NVIDIA GPU, and there is none here"
+    if not importlib.util.find_spec("tensorrt"):
+        full = "tensorrt is not installed"
+    rtx = "" if importlib.util.find_spec("tensorrt_rtx") else "tensorrt-rtx is not installed"
+    return {"tensorrt": full, "tensorrt_rtx": rtx}
+
+
+class Engine:
+    """Writes ``engines/<flavour>-fp32.engine`` and a JSON beside it that says what it is."""
+
+    name = "engine"
+    needs = ("onnx",)
+    libraries = ("polygraphy",)
+
+    def inputs(self, session: Session) -> Mapping[str, str]:
+        """The profiles, and which TensorRT builds."""
+        flavour = chosen_flavour(session)
+        return {
+            "profiles": " ".join(str(profile) for profile in session.profiles),
+            "flavour": flavour or "none",
+            "TensorRT": (version_of(DISTRIBUTIONS[flavour]) if flavour else None) or "none",
+            "GPU": (gpu_name() or "none") if flavour == "tensorrt" else "not used",
+        }
+
+    def requires(self, session: Session) -> None:
+        """A flavour that was asked for by name must be able to build here."""
+        asked = session.options.flavour
+        if asked == "auto":
+            return
+        reason = usable_flavours()[asked]
+        if reason:
+            raise EnvironmentLacks(
+                f"no {DISTRIBUTIONS[asked]} engine can be built here: {reason}",
+                cause=f"--flavour {asked} was given",
+                next=f"pip install {DISTRIBUTIONS[asked]}, or leave out --flavour; fcnship doctor says more",
+            )
+
+    def run(self, session: Session) -> StageResult:
+        """Build in a process of its own, because TensorRT may end the process when it fails."""
+        flavour = chosen_flavour(session)
+        if flavour is None:
+            reasons = "; ".join(usable_flavours().values())
+            return StageResult(status="skipped", reason=f"no TensorRT that can build: {reasons}")
+        stem = f"engines/{flavour}-fp32"
+        with session.workspace.writing(f"{stem}.engine") as path:
+            facts = _built(session, flavour, path)
+        about = {
+            "flavour": flavour,
+            "precision": "fp32",
+            "profiles": [profile.as_json() for profile in session.profiles],
+            "layout": session.options.layout,
+            "onnx": ONNX_FILE,
+            "onnx_sha256": session.record("onnx").sha256_of(ONNX_FILE),
+            "polygraphy": version_of("polygraphy"),
+            "gpu": gpu_name() if flavour == "tensorrt" else None,
+            **facts,
+        }
+        session.workspace.write_text(f"{stem}.json", json.dumps(about, indent=1) + "\n")
+        return StageResult(files=(f"{stem}.engine", f"{stem}.json"), facts={"flavour": flavour, **facts})
+
+    def ensures(self, session: Session, result: StageResult) -> None:
+        """There is a plan, and it is not empty."""
+        for file in result.files:
+            assert session.workspace.path(file).stat().st_size > 0, file
+
+
+def chosen_flavour(session: Session) -> Built | None:
+    """The flavour that will be built: the one asked for, else full TensorRT before TensorRT-RTX."""
+    asked = session.options.flavour
+    if asked != "auto":
+        return asked
+    return next((flavour for flavour, reason in usable_flavours().items() if not reason), None)
+
+
+def _built(session: Session, flavour: Built, path: Path) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        request, facts = Path(folder, "request.json"), Path(folder, "facts.json")
+        request.write_text(
+            json.dumps(
+                {
+                    "onnx": str(session.workspace.path(ONNX_FILE).resolve()),
+                    "engine": str(path.resolve()),
+                    "facts": str(facts),
+                    "flavour": flavour,
+                    "input": INPUT,
+                    "profiles": [_shapes(session, index) for index in range(len(session.profiles))],
+                }
+            ),
+            encoding="utf-8",
+        )
+        command = [sys.executable, "-m", "fcnship.device.build", str(request)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode:
+            raise _failure(done, flavour)
+        found: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))
+        return found
+
+
+def _shapes(session: Session, index: int) -> dict[str, list[int]]:
+    profile, channels = session.profiles[index], session.facts.geometry.channels
+    shapes = {}
+    for edge, batch in zip(("min", "opt", "max"), profile.batch, strict=True):
+        size = getattr(profile, edge)
+        sides = [size.height, size.width]
+        nchw = session.options.layout == "nchw"
+        shapes[edge] = [batch, channels, *sides] if nchw else [batch, *sides, channels]
+    return shapes
+
+
+def _failure(done: subprocess.CompletedProcess[str], flavour: Built) -> ModelRefused | StageFailed:
+    lines = [line.rstrip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+    severe = [line for line in lines if line.startswith(("[E]", "[!]"))]
+    told = "\n    ".join((severe or lines)[-_LOG_LINES:])
+    if done.returncode == _REFUSED:
+        return ModelRefused(
+            f"{DISTRIBUTIONS[flavour]} made no engine: {lines[-1] if lines else 'it said nothing'}",
+            cause=f"its logger says:\n    {told}",
+            next="fcnship doctor shows the versions; try another --profile or --flavour",
+        )
+    return StageFailed(
+        f"{DISTRIBUTIONS[flavour]} ended with status {done.returncode}",
+        cause=f"its last words:\n    {told}",
+        next="fcnship doctor shows the versions; report it with these lines",
+    )

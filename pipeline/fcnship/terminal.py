@@ -1,0 +1,209 @@
+"""What a person sees: progress on standard error, outcomes on standard output; JSON for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from fcnship.workspace import StageRecord
+
+if TYPE_CHECKING:
+    from fcnship.api import Run
+    from fcnship.doctor import Diagnosis
+    from fcnship.driver import Change
+    from fcnship.explain import Explanation
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Narrator:
+    """Tells a run on standard error: a bar with the time left on a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage, self._started, self._told = "", 0.0, 0.0
+
+    def stage_started(self, name: str) -> None:
+        """Remember which stage works, and since when."""
+        self._stage, self._started = name, time.monotonic()
+        self._told = self._started
+
+    def stage_unchanged(self, record: StageRecord) -> None:
+        """One line."""
+        self._line(record.name, "unchanged", "dim")
+
+    def stage_ended(self, record: StageRecord) -> None:
+        """One line, with the time or the reason."""
+        self.close()
+        style = {"done": "green", "skipped": "yellow", "failed": "red"}[record.status]
+        told = f"{record.status} in {record.seconds:.1f} s" if record.status == "done" else record.status
+        self._line(record.name, f"{told}: {record.reason}" if record.reason else told, style)
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Move the bar, or say a line now and then."""
+        if self._console.is_terminal:
+            self._move(done, total, text)
+        elif time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            left = (self._told - self._started) / done * (total - done)
+            self._line(self._stage, f"{done} of {total}  {text}  {left:.0f} s left", "")
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._line(self._stage, text, "dim")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar:
+            self._bar.stop()
+        self._bar = self._task = None
+
+    def _line(self, stage: str, text: str, style: str) -> None:
+        self._console.print(Text.assemble((f"{stage:<10}", "bold"), " ", (text, style)), soft_wrap=True)
+
+    def _move(self, done: int, total: int, text: str) -> None:
+        if self._bar is None:
+            columns = (
+                TextColumn("[bold]{task.fields[stage]:<10}"),
+                BarColumn(bar_width=20),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.description}"),
+                TimeRemainingColumn(compact=True),
+            )
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task("", total=total, stage=self._stage)
+        assert self._task is not None
+        self._bar.update(self._task, completed=done, description=text)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[Narrator]:
+    """A narrator on standard error, closed however the work ends."""
+    narrator = Narrator(Console(stderr=True, highlight=False))
+    try:
+        yield narrator
+    finally:
+        narrator.close()
+
+
+def show_run(run: Run, as_json: bool) -> None:
+    """The outcome of a build or of a single step."""
+    if as_json:
+        stages = [{"name": r.name, "status": r.status, "reason": r.reason} for r in run.stages]
+        _print_json({**(run.report or {"stages": stages}), "folder": str(run.folder)})
+        return
+    console = _output()
+    if run.report:
+        from fcnship.reports.console import print_report
+
+        print_report(run.report, console)
+    console.print(Text(f"Everything is in {run.folder}"), soft_wrap=True)
+
+
+def show_changes(changes: Mapping[str, Sequence[Change]], as_json: bool) -> None:
+    """What a build would redo."""
+    if as_json:
+        rows = {
+            stage: [{"input": c.input, "before": c.before, "now": c.now} for c in found]
+            for stage, found in changes.items()
+        }
+        _print_json({"stages": rows, "unchanged": not any(changes.values())})
+        return
+    console = _output()
+    for stage, found in changes.items():
+        told = "; ".join(_shortened(change) for change in found) or "unchanged"
+        console.print(
+            Text.assemble((f"{stage:<10} ", "bold"), (told, "" if found else "dim")), soft_wrap=True
+        )
+
+
+def show_explanation(found: Explanation, as_json: bool) -> None:
+    """A network's geometry."""
+    if as_json:
+        _print_json(found.as_json())
+        return
+    from fcnship.reports.figures import bytes_text
+
+    facts, console = found.facts.summary(), _output()
+    table = _table()
+    table.add_row("parameters", f"{facts['parameters']:,}")
+    if found.converted:
+        tied = facts["fixed_size"] or facts["minimum_size"]
+        table.add_row("runs at", f"{_size(tied)} only, until it is converted (fcnship convert)")
+        facts = found.converted.summary()
+    table.add_row("total stride", _size(facts["total_stride"]))
+    table.add_row("receptive field", f"{_size(facts['receptive_field'])} pixels")
+    below = f" (below it {facts['minimum_layer']!r} makes an empty map)" if facts["minimum_layer"] else ""
+    table.add_row("minimum size", _size(facts["minimum_size"]) + below)
+    for profile in found.profiles:
+        table.add_row("profile", str(profile))
+    if found.unserved:
+        table.add_row("", "not served: the network does not run at " + ", ".join(map(str, found.unserved)))
+    if found.size and found.cost:
+        table.add_row(f"at {found.size}", "")
+        table.add_row("  output map", str(found.output_map))
+        table.add_row("  served by", str(found.profile) if found.profile else "no profile")
+        table.add_row("  multiply-adds", f"{found.cost.multiply_adds / 1e6:,.2f} million")
+        table.add_row("  activations", f"{bytes_text(found.cost.activation_bytes)} in all")
+    console.print(table)
+
+
+def show_diagnosis(found: Diagnosis, as_json: bool) -> None:
+    """What ``fcnship doctor`` found."""
+    if as_json:
+        _print_json(found.as_json())
+        return
+    console, machine, libraries, abilities = _output(), _table(), _table(), _table()
+    machine.add_row("Python", f"{found.python} on {found.platform}")
+    machine.add_row("processor", f"{found.cpu}, {found.cores} cores")
+    machine.add_row("free memory", f"{found.memory_bytes / 1e9:.1f} GB")
+    machine.add_row("GPU", found.gpu or "none")
+    for library in found.libraries:
+        state = library.version if not library.problem else f"{library.version} {library.problem}".strip()
+        libraries.add_row(
+            library.name, state + (" (optional)" if library.problem and library.optional else "")
+        )
+    for ability in found.abilities:
+        abilities.add_row(ability.name, "yes" if ability.possible else f"no: {ability.reason}")
+        if ability.next:
+            abilities.add_row("", Text(f"-> {ability.next}", "dim"))
+    for title, table in (("This machine", machine), ("Libraries", libraries), ("Can do here", abilities)):
+        console.print(Text(title, "bold"))
+        console.print(table)
+
+
+def _shortened(change: Change) -> str:
+    """A change as a person reads it: hashes are cut to their first eight digits."""
+    parts = [p[:8] if len(p) == 64 and p.isalnum() else p for p in (change.before, change.now)]
+    return f"{change.input}: {parts[0]} -> {parts[1]}" if parts[0] else f"{change.input} {parts[1]}"
+
+
+def _size(value: int | Sequence[int]) -> str:
+    return str(value) if isinstance(value, int) else "x".join(map(str, value))
+
+
+def _table() -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    return table
+
+
+def _output() -> Console:
+    return Console(file=sys.stdout, highlight=False)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, default=str))
