@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from typing_extensions import Unpack
 
 from fcnship.errors import ArtifactError, FcnshipError, UsageError
 from fcnship.options import Flavour, Head, Layout, Options
@@ -36,89 +38,65 @@ class Run:
         return self.report is not None and self.report["verdict"] == "pass"
 
 
-def build(
-    model: str | Path = "multiscale",
-    *,
-    profile: Profiles = "28-224",
-    data: str | Path = "digits",
-    seed: int = 0,
-    name: str = "",
-    out: str | Path = "artifacts",
-    flavour: Flavour = "auto",
-    layout: Layout = "nchw",
-    head: Head = "average",
-    value_range: tuple[float, float] | None = None,
-    force: bool = False,
-    events: Events | None = None,
-) -> Run:
-    """Train, export, build engines, validate and report; stages that are up to date are left alone.
+class BuildOptions(TypedDict, total=False):
+    """What ``build`` and its single steps take besides the model; what is left out has its default."""
 
-    ``model`` is a recipe's name, a recipe's path or a saved Keras model, ``profile`` one or more ranges of
-    sizes (``28-224``), ``data`` a built-in data set's name or an .npz file, ``value_range`` the pixel values
-    that a saved model takes (measured where it is not given).
+    profile: Profiles
+    """Ranges of sizes, one or more: ``28-224`` (the default), ``28,64,224``, ``28x40-224x320@4``."""
+    data: str | Path
+    """A built-in data set's name (``digits`` is the default) or an .npz file."""
+    seed: int
+    """The same seed gives the same training."""
+    name: str
+    """The run folder's name; the model's if left out."""
+    out: str | Path
+    """Where run folders lie (``artifacts``)."""
+    flavour: Flavour
+    """Which TensorRT builds the engine: ``auto``, ``tensorrt`` or ``tensorrt_rtx``."""
+    layout: Layout
+    """The order of the ONNX input: ``nchw`` or ``nhwc``."""
+    head: Head
+    """What becomes of a map of scores when a dense network is converted: ``average``, ``max`` or ``map``."""
+    value_range: tuple[float, float] | None
+    """Pixel values that a saved model takes; measured where it is not given."""
+    force: bool
+    """Do every stage again."""
+    events: Events | None
+    """Who listens to the run; nobody by default."""
+
+
+def build(model: str | Path = "multiscale", **options: Unpack[BuildOptions]) -> Run:
+    """Train, convert, export, build engines, validate and report; what is up to date is left alone.
+
+    ``model`` is a recipe's name, a recipe's path or a saved Keras model.
 
     Raises:
         FcnshipError: of the exit code that the failure has; ParityFailed if a variant disagrees.
     """
-    options = _options(model, profile, data, seed, name, out, flavour, layout, head, value_range)
-    return _run(options, "report", force, events)
+    return _run(model, options, "report")
 
 
-def train(
-    model: str | Path = "multiscale",
-    *,
-    profile: Profiles = "28-224",
-    data: str | Path = "digits",
-    seed: int = 0,
-    name: str = "",
-    out: str | Path = "artifacts",
-    head: Head = "average",
-    value_range: tuple[float, float] | None = None,
-    force: bool = False,
-    events: Events | None = None,
-) -> Run:
-    """Do the first stage of ``build`` only: a trained Keras model in the run folder."""
-    options = _options(model, profile, data, seed, name, out, "auto", "nchw", head, value_range)
-    return _run(options, "train", force, events)
+def train(model: str | Path = "multiscale", **options: Unpack[BuildOptions]) -> Run:
+    """Do ``build`` up to the trained Keras model."""
+    return _run(model, options, "train")
 
 
-def export(
-    model: str | Path = "multiscale",
-    *,
-    profile: Profiles = "28-224",
-    data: str | Path = "digits",
-    seed: int = 0,
-    name: str = "",
-    out: str | Path = "artifacts",
-    layout: Layout = "nchw",
-    head: Head = "average",
-    value_range: tuple[float, float] | None = None,
-    force: bool = False,
-    events: Events | None = None,
-) -> Run:
+def export(model: str | Path = "multiscale", **options: Unpack[BuildOptions]) -> Run:
     """Do ``build`` up to the SavedModel and the ONNX file."""
-    options = _options(model, profile, data, seed, name, out, "auto", layout, head, value_range)
-    return _run(options, "onnx", force, events)
+    return _run(model, options, "onnx")
 
 
-def engine(
-    model: str | Path = "multiscale",
-    *,
-    profile: Profiles = "28-224",
-    data: str | Path = "digits",
-    seed: int = 0,
-    name: str = "",
-    out: str | Path = "artifacts",
-    flavour: Flavour = "auto",
-    layout: Layout = "nchw",
-    head: Head = "average",
-    value_range: tuple[float, float] | None = None,
-    force: bool = False,
-    events: Events | None = None,
-) -> Run:
+def engine(model: str | Path = "multiscale", **options: Unpack[BuildOptions]) -> Run:
     """Do ``build`` up to the TensorRT engine."""
-    options = _options(model, profile, data, seed, name, out, flavour, layout, head, value_range)
-    return _run(options, "engine", force, events)
+    return _run(model, options, "engine")
+
+
+def why(model: str | Path = "multiscale", **options: Unpack[BuildOptions]) -> dict[str, list[Change]]:
+    """For each stage, what would make ``build`` with these options do it again. Changes nothing."""
+    from fcnship.driver import stale
+    from fcnship.stages import STAGES
+
+    return stale(STAGES, _session(_options(model, options), None))
 
 
 def validate(run: str | Path, *, events: Events | None = None) -> Run:
@@ -135,42 +113,26 @@ def report(run: str | Path, *, events: Events | None = None) -> Run:
     return _again(run, ("report",), events)
 
 
-def why(
-    model: str | Path = "multiscale",
-    *,
-    profile: Profiles = "28-224",
-    data: str | Path = "digits",
-    seed: int = 0,
-    name: str = "",
-    out: str | Path = "artifacts",
-    flavour: Flavour = "auto",
-    layout: Layout = "nchw",
-    head: Head = "average",
-    value_range: tuple[float, float] | None = None,
-) -> dict[str, list[Change]]:
-    """For each stage, what would make ``build`` with these options do it again. Changes nothing."""
-    from fcnship.driver import stale
-    from fcnship.stages import STAGES
-
-    options = _options(model, profile, data, seed, name, out, flavour, layout, head, value_range)
-    return stale(STAGES, _session(options, None))
-
-
 def explain(
     model: str | Path = "multiscale",
     *,
     size: str | Size | None = None,
-    profile: Profiles = "28-224",
+    profile: Profiles = (),
     channels: int = 1,
     classes: int = 10,
 ) -> Explanation:
     """A network's geometry and, with ``size``, the map it makes there, what one pass costs and which profile
-    serves it. ``channels`` and ``classes`` are used for recipes; a run folder is explained from its records.
+    serves it. ``channels`` and ``classes`` are used for recipes; a run folder is explained from its records
+    and, unless ``profile`` is given, for its own profiles.
     """
     from fcnship.explain import explanation_of
 
     wanted = Size.parse(size) if isinstance(size, str) else size
-    return explanation_of(str(model), wanted, _profiles(profile), channels, classes)
+    profiles = _profiles(profile)
+    if not profiles:
+        known = (Path(model) / "run.json").is_file()
+        profiles = options_of(Path(model)).profiles if known else Options().profiles
+    return explanation_of(str(model), wanted, profiles, channels, classes)
 
 
 def doctor() -> Diagnosis:
@@ -194,29 +156,19 @@ def convert(model: Any, *, head: Head = "map") -> Any:
     return converted(model, head=head)
 
 
-def _options(
-    model: str | Path,
-    profile: Profiles,
-    data: str | Path,
-    seed: int,
-    name: str,
-    out: str | Path,
-    flavour: Flavour,
-    layout: Layout,
-    head: Head,
-    value_range: tuple[float, float] | None,
-) -> Options:
+def _options(model: str | Path, given: BuildOptions) -> Options:
+    defaults = Options()
     return Options(
         model=str(model),
-        profiles=_profiles(profile),
-        data=str(data),
-        seed=seed,
-        name=name,
-        out=Path(out),
-        flavour=flavour,
-        layout=layout,
-        head=head,
-        value_range=value_range,
+        profiles=_profiles(given["profile"]) if "profile" in given else defaults.profiles,
+        data=str(given.get("data", defaults.data)),
+        seed=given.get("seed", defaults.seed),
+        name=given.get("name", defaults.name),
+        out=Path(given.get("out", defaults.out)),
+        flavour=given.get("flavour", defaults.flavour),
+        layout=given.get("layout", defaults.layout),
+        head=given.get("head", defaults.head),
+        value_range=given.get("value_range", defaults.value_range),
     )
 
 
@@ -232,14 +184,14 @@ def _session(options: Options, events: Events | None) -> Session:
     return Session(options, events or Silence())
 
 
-def _run(options: Options, until: str, force: bool, events: Events | None) -> Run:
+def _run(model: str | Path, given: BuildOptions, until: str) -> Run:
     from fcnship.driver import drive
     from fcnship.stages import STAGES
 
     names = [stage.name for stage in STAGES]
-    session = _session(options, events)
+    session = _session(_options(model, given), given.get("events"))
     with session.workspace.locked():
-        drive(STAGES[: names.index(until) + 1], session, force=force)
+        drive(STAGES[: names.index(until) + 1], session, force=given.get("force", False))
         return _finished(session, reported=until == "report")
 
 
@@ -295,7 +247,7 @@ def options_of(folder: Path) -> Options:
 
 
 def _finished(session: Session, *, reported: bool) -> Run:
-    from fcnship.stages.report import read_report
+    from fcnship.reports.json_report import read_report
 
     records = tuple(session.workspace.records().values())
     if not reported:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     epilog="A traceback of an error: put --debug anywhere. Loading a recipe or MODEL.py runs its code.",
 )
 
-Model = Annotated[str, typer.Argument(metavar="[MODEL]", help="A recipe's name or path, or a .keras file.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A recipe's name or path, or a .keras file.")]
 ProfileOption = Annotated[
     list[str],
     typer.Option("--profile", metavar="SIZES", help="28-224 or 28,64,224 or 28x40-224x320; repeatable."),
@@ -47,138 +48,50 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, li
 _DEFAULT_PROFILES = ["28-224"]
 
 
-@app.command(epilog="Example: fcnship build --profile 28-224")
-def build(
-    model: Model = "multiscale",
-    profile: ProfileOption = _DEFAULT_PROFILES,
-    data: Data = "digits",
-    seed: Seed = 0,
-    name: Name = "",
-    out: Out = Path("artifacts"),
-    flavour: FlavourOption = "auto",
-    layout: LayoutOption = "nchw",
-    head: HeadOption = "average",
-    value_range: Range = "",
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Train, export, build engines, validate, report: all of it."""
-    _show(
-        as_json,
-        lambda events: api.build(
-            model,
-            profile=profile,
-            data=data,
-            seed=seed,
-            name=name,
-            out=out,
-            flavour=flavour,
-            layout=layout,
-            head=head,
-            value_range=_span(value_range),
-            force=force,
-            events=events,
-        ),
-    )
+def _building(function: Callable[..., api.Run], help: str, example: str) -> None:
+    """Add a command that builds, up to the stage that the function stands for."""
+
+    def command(
+        model: Model = "multiscale",
+        profile: ProfileOption = _DEFAULT_PROFILES,
+        data: Data = "digits",
+        seed: Seed = 0,
+        name: Name = "",
+        out: Out = Path("artifacts"),
+        flavour: FlavourOption = "auto",
+        layout: LayoutOption = "nchw",
+        head: HeadOption = "average",
+        value_range: Range = "",
+        force: Force = False,
+        as_json: Json = False,
+    ) -> None:
+        given = {"profile": profile, "data": data, "seed": seed, "name": name, "out": out, "force": force}
+        given |= {"flavour": flavour, "layout": layout, "head": head, "value_range": _span(value_range)}
+        _show(as_json, lambda events: function(model, **given, events=events))
+
+    app.command(function.__name__, help=help, epilog=f"Example: {example}")(command)
 
 
-@app.command(epilog="Example: fcnship train multiscale --data mnist --profile 28-224")
-def train(
-    model: Model = "multiscale",
-    profile: ProfileOption = _DEFAULT_PROFILES,
-    data: Data = "digits",
-    seed: Seed = 0,
-    name: Name = "",
-    out: Out = Path("artifacts"),
-    head: HeadOption = "average",
-    value_range: Range = "",
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Train a recipe for the sizes of the profiles."""
-    _show(
-        as_json,
-        lambda events: api.train(
-            model,
-            profile=profile,
-            data=data,
-            seed=seed,
-            name=name,
-            out=out,
-            head=head,
-            value_range=_span(value_range),
-            force=force,
-            events=events,
-        ),
-    )
-
-
-@app.command(epilog="Example: fcnship export my.keras --data my.npz")
-def export(
-    model: Model = "multiscale",
-    profile: ProfileOption = _DEFAULT_PROFILES,
-    data: Data = "digits",
-    seed: Seed = 0,
-    name: Name = "",
-    out: Out = Path("artifacts"),
-    layout: LayoutOption = "nchw",
-    head: HeadOption = "average",
-    value_range: Range = "",
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Build up to the SavedModel and the ONNX file."""
-    _show(
-        as_json,
-        lambda events: api.export(
-            model,
-            profile=profile,
-            data=data,
-            seed=seed,
-            name=name,
-            out=out,
-            layout=layout,
-            head=head,
-            value_range=_span(value_range),
-            force=force,
-            events=events,
-        ),
-    )
-
-
-@app.command(epilog="Example: fcnship engine --profile 28-64 --profile 64-224")
-def engine(
-    model: Model = "multiscale",
-    profile: ProfileOption = _DEFAULT_PROFILES,
-    data: Data = "digits",
-    seed: Seed = 0,
-    name: Name = "",
-    out: Out = Path("artifacts"),
-    flavour: FlavourOption = "auto",
-    layout: LayoutOption = "nchw",
-    head: HeadOption = "average",
-    value_range: Range = "",
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Build up to the TensorRT engine, one optimisation profile a --profile."""
-    _show(
-        as_json,
-        lambda events: api.engine(
-            model,
-            profile=profile,
-            data=data,
-            seed=seed,
-            name=name,
-            out=out,
-            flavour=flavour,
-            layout=layout,
-            head=head,
-            value_range=_span(value_range),
-            force=force,
-            events=events,
-        ),
-    )
+_building(
+    api.build,
+    "Train, convert, export, build engines, validate, report: all of it.",
+    "fcnship build --profile 28-224",
+)
+_building(
+    api.train,
+    "Do a build up to the trained Keras model.",
+    "fcnship train multiscale --data mnist --profile 28-224",
+)
+_building(
+    api.export,
+    "Do a build up to the SavedModel and the ONNX file.",
+    "fcnship export my.keras --data my.npz",
+)
+_building(
+    api.engine,
+    "Do a build up to the TensorRT engine, one optimisation profile a --profile.",
+    "fcnship engine --profile 28-64 --profile 64-224",
+)
 
 
 @app.command(epilog="Example: fcnship validate artifacts/multiscale")
@@ -229,7 +142,10 @@ def why(
 def explain(
     model: Model = "multiscale",
     size: Annotated[str, typer.Option(metavar="SIZE", help="28 or 37x53: the map and the cost there.")] = "",
-    profile: ProfileOption = _DEFAULT_PROFILES,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option("--profile", metavar="SIZES", help="28-224; a run folder's own if left out."),
+    ] = None,
     channels: Annotated[int, typer.Option(help="Channels, for a recipe.")] = 1,
     classes: Annotated[int, typer.Option(help="Classes, for a recipe.")] = 10,
     as_json: Json = False,
@@ -237,7 +153,7 @@ def explain(
     """Show a network's geometry: legal sizes, and which profile serves one."""
     from fcnship import terminal
 
-    found = api.explain(model, size=size or None, profile=profile, channels=channels, classes=classes)
+    found = api.explain(model, size=size or None, profile=profile or (), channels=channels, classes=classes)
     terminal.show_explanation(found, as_json)
 
 

@@ -97,8 +97,10 @@ def facts_of(model: Any) -> ModelFacts:
     return ModelFacts(network=network_from_keras(model))
 
 
-def check_profiles(facts: ModelFacts, profiles: Sequence[Profile]) -> None:
+def check_profiles(facts: ModelFacts, profiles: Sequence[Profile], *, training: bool = False) -> None:
     """Refuse profiles that the network cannot serve at every size, or that this machine has no memory for.
+
+    ``training`` counts what gradients need too.
 
     Raises:
         ModelRefused: the network is tied to one size that a profile leaves.
@@ -107,7 +109,7 @@ def check_profiles(facts: ModelFacts, profiles: Sequence[Profile]) -> None:
     for profile in profiles:
         _check_tie(facts, profile)
         _check_sizes(facts, profile)
-        _check_memory(facts, profile)
+        _check_memory(facts, profile, training)
 
 
 def _check_tie(facts: ModelFacts, profile: Profile) -> None:
@@ -143,13 +145,19 @@ def _sides(low: int, high: int) -> list[int]:
     return [*range(low, high, step), high]
 
 
-def _check_memory(facts: ModelFacts, profile: Profile) -> None:
-    """One image at the maximum must fit, because nothing can be verified otherwise."""
-    needed = cost_of(facts.network, profile.max).peak_bytes + 4 * facts.parameters
+def _check_memory(facts: ModelFacts, profile: Profile, training: bool) -> None:
+    """One image at the maximum must fit, because nothing can be verified otherwise.
+
+    A training keeps every activation, its gradient, and three more copies of the weights.
+    """
+    cost = cost_of(facts.network, profile.max)
+    weights = 4 * facts.parameters
+    needed = 2 * cost.activation_bytes + 4 * weights if training else cost.peak_bytes + weights
     free = available_bytes()
     if needed > free:
+        doing = "training with" if training else "running"
         raise ProfileRefused(
-            f"one image of {profile.max} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free here",
-            cause=f"the maximum of the profile {profile} is too large to run or verify on this machine",
+            f"{doing} one image of {profile.max} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
+            cause=f"the maximum of the profile {profile} is too large for this machine's memory",
             next="choose a smaller maximum, or a machine with more memory",
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_tensorflow
+from fcnship.graph.tracing import convertible_operations, write_erfc
 from fcnship.options import Layout
 
 OPSET = 18
@@ -32,8 +33,8 @@ def export(model: Any, path: Path, layout: Layout, metadata: dict[str, str]) -> 
     import onnx
 
     large = [variable for variable in model.variables if np.prod(variable.shape, dtype=int) >= _LARGE]
-    traced = _convert(model, large, layout)
-    _put_back(traced, large)
+    traced, values = _convert(model, large, layout)
+    _put_back(traced, values)
     if traced.ByteSize() > _MOST_BYTES:
         raise ModelRefused(
             f"{model.name} is {traced.ByteSize() / 1e9:.1f} GB as ONNX; one ONNX file holds 2 GB",
@@ -46,10 +47,12 @@ def export(model: Any, path: Path, layout: Layout, metadata: dict[str, str]) -> 
     onnx.save(folded, path)
 
 
-def _convert(model: Any, large: list[Any], layout: Layout) -> Any:
-    """Trace and convert, with the large weights as inputs of the graph.
+def _convert(model: Any, large: list[Any], layout: Layout) -> tuple[Any, dict[str, Any]]:
+    """Trace and convert, with the large weights as inputs of the graph; gives it and their values by name.
 
     The small ones stay variables: tf2onnx must see them to fold BatchNormalization and remove transposes.
+    Constants that a layer holds as tensors (the mean of Normalization) become inputs too: tf2onnx freezes
+    variables only.
     """
     tf = import_tensorflow()
     import keras
@@ -63,19 +66,24 @@ def _convert(model: Any, large: list[Any], layout: Layout) -> Any:
     weights = [tf.TensorSpec(v.shape, v.dtype, name=f"weight_{i}") for i, v in enumerate(large)]
     nchw = layout == "nchw"
     outputs = [OUTPUT] if nchw and len(model.outputs[0].shape) == 4 else None
+    function, signature = tf.function(call), [image, *weights]
     try:
-        with _real_transposes(), _quiet():
+        with convertible_operations(), _real_transposes(), _quiet():
+            captures = function.get_concrete_function(*signature).graph.captures
             converted, _ = tf2onnx.convert.from_function(
-                tf.function(call),
-                input_signature=[image, *weights],
+                function,
+                input_signature=signature,
                 opset=OPSET,
+                custom_op_handlers={"Erfc": (write_erfc, [])},
                 inputs_as_nchw=[INPUT] if nchw else None,
                 outputs_as_nchw=outputs,
             )
-    except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+    except (TypeError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise _unconverted(model, str(error)) from error
     _check_operators(converted, model)
-    return converted
+    values = {f"weight_{index}": np.asarray(variable) for index, variable in enumerate(large)}
+    constants = {inner.name: np.asarray(outer) for outer, inner in captures if outer.dtype != tf.resource}
+    return converted, values | constants
 
 
 @contextlib.contextmanager
@@ -106,16 +114,15 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _put_back(traced: Any, large: list[Any]) -> None:
-    """Turn the inputs that stand for large weights into initializers.
+def _put_back(traced: Any, values: dict[str, Any]) -> None:
+    """Turn the inputs that stand for weights and constants into initializers.
 
     tf2onnx leaves a Transpose behind such an input (a kernel in Keras's order): NumPy does it here, once.
     """
     from onnx import numpy_helper
 
     graph = traced.graph
-    for index, variable in enumerate(large):
-        name, value = f"weight_{index}", np.asarray(variable)
+    for name, value in values.items():
         readers = [node for node in graph.node if name in node.input]
         if readers and all(node.op_type == "Transpose" for node in readers):
             for node in readers:
@@ -125,7 +132,7 @@ def _put_back(traced: Any, large: list[Any]) -> None:
                 graph.node.remove(node)
         elif readers:
             graph.initializer.append(numpy_helper.from_array(value, name))
-    kept = [entry for entry in graph.input if not entry.name.startswith("weight_")]
+    kept = [entry for entry in graph.input if entry.name not in values]
     del graph.input[:]
     graph.input.extend(kept)
 
@@ -185,10 +192,13 @@ def _name_dimensions(value: Any, names: list[str | int]) -> None:
 
 
 def _check_operators(converted: Any, model: Any) -> None:
-    foreign = sorted({node.op_type for node in converted.graph.node if node.domain not in ("", "ai.onnx")})
-    left = sorted({n.op_type for n in converted.graph.node if "PartitionedCall" in n.op_type})
-    if foreign or left:
-        raise _unconverted(model, f"operations without an ONNX counterpart: {', '.join(foreign or left)}")
+    """tf2onnx leaves what it does not know as it is, and says so in its log alone."""
+    from onnx import defs
+
+    kinds = {(node.op_type, node.domain) for node in converted.graph.node}
+    foreign = sorted(op for op, domain in kinds if domain or not defs.has(op, OPSET, ""))
+    if foreign:
+        raise _unconverted(model, f"operations without an ONNX counterpart: {', '.join(foreign)}")
 
 
 def _unconverted(model: Any, why: str) -> ModelRefused:

@@ -143,7 +143,7 @@ def error_phrase(row: Row) -> str:
 
 
 def _two_digits(value: float) -> str:
-    return f"{value:.2f}" if value >= 0.0995 else f"{value:.2g}"
+    return f"{value:.2f}" if value >= 0.0995 else f"{value:#.2g}"
 
 
 def _three_digits(value: float) -> str:

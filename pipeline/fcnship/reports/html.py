@@ -23,6 +23,7 @@ from fcnship.reports.markup import Markup, element, joined
 from fcnship.reports.order import Report, Row, in_order
 from fcnship.reports.printable import printable
 from fcnship.reports.summary import (
+    ParitySummary,
     accuracy_summaries,
     evidence,
     geometry,
@@ -119,12 +120,19 @@ def _glance_cells(report: Report, row: Row) -> Sequence[str]:
         name,
         bytes_text(row["bytes"]),
         joined([status(row["status"]), reason]),
-        share_text(parity.worst) if parity else "original" if name in _references(report) else ABSENT,
+        _worst(parity) if parity else "original" if name in _references(report) else ABSENT,
         f"{percent_text(accuracy.lowest['accuracy'])} at {size_text(accuracy.lowest)}"
         if accuracy
         else ABSENT,
         ms_text(latency["p50_ms"]) if latency else ABSENT,
         ratio_text(latency["ratio"]) if latency else ABSENT,
+    )
+
+
+def _worst(parity: ParitySummary) -> Markup:
+    worst = share_text(parity.worst)
+    return element(
+        "span", f"fail {worst}" if parity.failed else worst, class_="bad" if parity.failed else None
     )
 
 

@@ -11,7 +11,7 @@ from fcnship.reports.order import Report, Row, in_order, variant_key
 
 MOST_ROWS = 40
 _STEPS = ((0.01, "under 1 %"), (0.1, "under 10 %"), (0.5, "under 50 %"), (1.0, "up to 100 %"))
-_SIDE, _MARGIN = 340, 42
+_SIDE, _MARGIN = 340, 52
 
 Place = tuple[int, int, int, int]
 

@@ -23,7 +23,7 @@ class EngineRunner:
         self._layout = layout
         # Asked before a runtime is constructed: without a GPU TensorRT returns None or ends the process.
         if gpu_name() is None:
-            raise Unrunnable("built, not run: no NVIDIA GPU answers here")
+            raise Unrunnable("it was built, and no NVIDIA GPU answers here to run it")
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if about["flavour"] == "tensorrt_rtx":
             os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # read once, when polygraphy is imported
@@ -34,7 +34,7 @@ class EngineRunner:
         try:
             self._engine = engine_from_bytes(bytes_from_path(str(path)))
         except PolygraphyException as error:
-            raise Unrunnable(f"built, not run: this GPU does not load the engine ({error})") from error
+            raise Unrunnable(f"it was built, and this GPU does not load it ({error})") from error
         self._profiles = about["profiles"]
         self._runners = [TrtRunner(self._engine, optimization_profile=i) for i in range(len(self._profiles))]
         for runner in self._runners:

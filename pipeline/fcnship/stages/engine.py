@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from fcnship.driver import StageResult
 from fcnship.errors import EnvironmentLacks, ModelRefused, StageFailed
+from fcnship.graph.facts import check_profiles
 from fcnship.graph.onnx_export import INPUT
 from fcnship.machine import gpu_name, version_of
 from fcnship.session import Session
@@ -51,7 +52,8 @@ class Engine:
         }
 
     def requires(self, session: Session) -> None:
-        """A flavour that was asked for by name must be able to build here."""
+        """The network serves the profiles; a flavour that was asked for by name can build here."""
+        check_profiles(session.facts, session.profiles)
         asked = session.options.flavour
         if asked == "auto":
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,10 +11,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from fcnship.driver import StageResult
-from fcnship.errors import ArtifactError, ParityFailed
+from fcnship.errors import ParityFailed
 from fcnship.hashing import sha256_of_value
 from fcnship.reports import write_reports
-from fcnship.reports.schema import check_report
+from fcnship.reports.figures import number
+from fcnship.reports.json_report import read_report
 from fcnship.runners import ORIGINAL
 from fcnship.session import Session
 from fcnship.sizes import Size, short
@@ -46,22 +48,7 @@ class Report:
 
     def ensures(self, session: Session, result: StageResult) -> None:
         """report.json fits its own schema."""
-        check_report(read_report(session.workspace.path("report.json")))
-
-
-def read_report(path: Any) -> dict[str, Any]:
-    """A report.json.
-
-    Raises:
-        ArtifactError: it is not there or cannot be read.
-    """
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{path} cannot be read: {error}", cause="it is missing or damaged", next="fcnship report RUN"
-        ) from None
-    return report
+        read_report(session.workspace.path("report.json"))
 
 
 def compose(session: Session) -> dict[str, Any]:
@@ -117,7 +104,7 @@ def failures(rows: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _parity_text(variant: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    worst = max(rows, key=lambda row: row["max_abs"])
+    worst = max(rows, key=lambda row: (math.isnan(number(row["max_abs"])), number(row["max_abs"])))
     size = Size(worst["height"], worst["width"])
     return (
         f"{variant} differs from {worst['reference']} in {len(rows)} comparisons, most at {size}, batch "

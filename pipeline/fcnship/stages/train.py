@@ -14,7 +14,7 @@ from fcnship.errors import DataRefused, ModelRefused
 from fcnship.frameworks import import_keras
 from fcnship.graph.convert import convert
 from fcnship.graph.facts import ModelFacts, check_profiles, facts_of
-from fcnship.graph.loading import load_model
+from fcnship.graph.loading import load_model, load_model_with_notes
 from fcnship.recipe import ModelFile, Recipe
 from fcnship.session import Session
 from fcnship.sizes import Size
@@ -34,11 +34,7 @@ class Train:
 
     def inputs(self, session: Session) -> Mapping[str, str]:
         """The recipe or the model, the data, the seed, and for a recipe the profiles it is trained for."""
-        inputs = {
-            "model": session.source.sha256,
-            "data": session.data_fingerprint,
-            "head": session.options.head,
-        }
+        inputs = {"model": session.source.sha256, "data": session.data_fingerprint}
         if isinstance(session.source, Recipe):
             inputs |= {"seed": str(session.options.seed), "profiles": _profiles(session)}
         if session.options.value_range:
@@ -91,18 +87,19 @@ def _batches(session: Session, recipe: Recipe) -> Iterator[Batch]:
 
 
 def _take_over(session: Session, source: ModelFile) -> StageResult:
-    model = load_model(source.path)
+    loaded = load_model_with_notes(source.path)
+    model = loaded.model
     data, facts = session.data, facts_of(model)
     _check_fits(source.path, facts, session)
     _check_convolutional(session, model)
     value_range = session.options.value_range or measured_value_range(model, facts, data)
     facts = facts.labelled(_labels(facts.geometry.classes), value_range)
-    if source.path.suffix == ".keras":
+    if source.path.suffix == ".keras" and not loaded.notes:
         with session.workspace.writing(MODEL) as path:
             shutil.copyfile(source.path, path)
     else:
         _save(session, model)
-    reason = f"{source.path.name} is trained already"
+    reason = "; ".join((f"{source.path.name} is trained already", *loaded.notes))
     return StageResult(files=(MODEL,), facts=facts.as_json(), status="skipped", reason=reason)
 
 
@@ -111,7 +108,7 @@ def _check_convolutional(session: Session, model: Any) -> None:
     facts = facts_of(model)
     if facts.geometry.input_size:
         facts = facts_of(convert(model, head=session.options.head))
-    check_profiles(facts, session.profiles)
+    check_profiles(facts, session.profiles, training=isinstance(session.source, Recipe))
 
 
 def _check_fits(path: Path, facts: ModelFacts, session: Session) -> None:

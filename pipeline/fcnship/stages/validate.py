@@ -13,17 +13,20 @@ import numpy as np
 from fcnship.data.images import resize, to_range
 from fcnship.driver import StageResult
 from fcnship.frameworks import import_keras
+from fcnship.graph.facts import ModelFacts
 from fcnship.machine import available_bytes, environment
 from fcnship.runners import ORIGINAL, Runner, Unrunnable, open_runner, run
 from fcnship.session import Session
 from fcnship.sizes import Size
 from fcnship.stages.onnx import FILE as ONNX_FILE
 from fcnship.stages.savedmodel import FOLDER as SAVEDMODEL_FOLDER
+from fcnship.stages.train import MODEL
 from fcnship.verify.accuracy import accuracy_rows, accuracy_sizes
 from fcnship.verify.latency import latency_rows
 from fcnship.verify.parity import parity_cases, parity_row
 
 FILE = "validation.json"
+BEFORE_CONVERSION = "original"
 _SHARE_OF_MEMORY = 4
 
 
@@ -87,7 +90,20 @@ class _Steps:
             expected = run(original, images)
             rows += [parity_row(candidate, ORIGINAL, images, expected) for candidate in candidates]
             self._step(f"parity at {size}")
-        return [row for row in rows if row]
+        return [row for row in (*self._conversion(), *rows) if row]
+
+    def _conversion(self) -> list[dict[str, Any] | None]:
+        """The converted network against the one it was made from, at the size of the latter."""
+        session = self._session
+        trained = ModelFacts.from_json(session.record("train").facts).geometry.input_size
+        if not session.converted or trained is None:
+            return []
+        before = open_runner(ORIGINAL, session.workspace.path(MODEL), session.options.layout)
+        rows = []
+        for batch in sorted({1, max(p.batch[2] for p in session.profiles)}):
+            images = self._images(trained, self._affordable(trained, batch))
+            rows.append(parity_row(self._runners[0], BEFORE_CONVERSION, images, run(before, images)))
+        return rows
 
     def accuracy(self) -> list[dict[str, Any]]:
         data, value_range = self._session.data, self._session.facts.value_range

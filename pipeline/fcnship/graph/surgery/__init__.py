@@ -1,0 +1,1 @@
+"""The surgery behind ``graph/convert.py``: a rule for each kind of layer, and what applies them."""

@@ -1,0 +1,88 @@
+"""Walks a Keras model call by call, with nested models opened."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from fcnship.errors import ModelRefused
+from fcnship.graph.surgery.values import Value, refusal
+
+Visit = Callable[[Any, tuple[Any, ...], dict[str, Any]], list[Value]]
+
+
+def graph_of(model: Any) -> Any:
+    """The functional graph of a Sequential or Functional model.
+
+    Raises:
+        ModelRefused: the model was never built, or is Python code without a graph.
+    """
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        if not model.built or model._functional is None:
+            raise ModelRefused(
+                f"model {model.name!r} was never built",
+                cause="it has no Input layer and was never called",
+                next="start it with keras.Input(shape=(height, width, channels))",
+            )
+        return model._functional
+    functional = keras.src.models.Functional
+    if not isinstance(model, functional) or type(model).call is not functional.call:
+        raise ModelRefused(
+            f"model {model.name!r} ({type(model).__name__}) has no graph of layers",
+            cause="a subclassed model is Python code: what its layers are called on is known only as it runs",
+            next="rebuild it as a Sequential or Functional model and copy the weights",
+        )
+    return model
+
+
+def walk(graph: Any, values: Sequence[Value], visit: Visit, training: bool | None = None) -> list[Value]:
+    """Call ``visit`` for each call of a layer, in topological order, and return the outputs' values.
+
+    Keras has no public way to its nodes: ``clone_model`` hands each call to a function, but cannot open
+    nested models, and takes and returns tensors only. ``Function._run_through_graph`` is followed here.
+    """
+    known = {id(tensor): value for tensor, value in zip(graph.inputs, values, strict=True)}
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            if node.is_input or any(id(tensor) not in known for tensor in node.input_tensors):
+                continue
+            args, kwargs = node.arguments.fill_in(known)
+            outputs = _visit(node.operation, args, _with_training(node.operation, kwargs, training), visit)
+            known.update(zip(map(id, node.outputs), outputs, strict=True))
+    return [known[id(tensor)] for tensor in graph.outputs]
+
+
+def operations(graph: Any) -> Iterator[Any]:
+    """Every layer and operation of the graph and of the models nested in it."""
+    import keras
+
+    for operation in graph.operations:
+        if isinstance(operation, keras.Model):
+            yield from operations(graph_of(operation))
+        else:
+            yield operation
+
+
+def _visit(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], visit: Visit) -> list[Value]:
+    import keras
+
+    if not isinstance(op, keras.Model):
+        return visit(op, args, kwargs)
+    inner = graph_of(op)
+    training = kwargs.pop("training", None)
+    given = [leaf for leaf in keras.tree.flatten((args, kwargs)) if leaf is not None]
+    values = [leaf for leaf in given if isinstance(leaf, Value)]
+    if len(given) != len(inner.inputs) or len(values) != len(given):
+        raise refusal(op, "a nested model is called with more than its inputs", "call it on tensors alone")
+    return walk(inner, values, visit, training)
+
+
+def _with_training(op: Any, kwargs: dict[str, Any], training: bool | None) -> dict[str, Any]:
+    """A nested model called with ``training=False`` hands that on to its layers, as Keras does."""
+    if training is None or kwargs.get("training") is not None:
+        return dict(kwargs)
+    takes = "training" in inspect.signature(op.call).parameters
+    return {**kwargs, "training": training} if takes else dict(kwargs)
