@@ -96,7 +96,7 @@ def why(model: str | Path = "multiscale", **options: Unpack[BuildOptions]) -> di
     from fcnship.driver import stale
     from fcnship.stages import STAGES
 
-    return stale(STAGES, _session(_options(model, options), None))
+    return stale(STAGES, _named_session(_options(model, options), None))
 
 
 def validate(run: str | Path, *, events: Events | None = None) -> Run:
@@ -184,14 +184,25 @@ def _session(options: Options, events: Events | None) -> Session:
     return Session(options, events or Silence())
 
 
+def _named_session(options: Options, events: Events | None) -> Session:
+    """A session whose model and data are there: a misspelt name must not leave an empty run folder behind."""
+    session = _session(options, events)
+    _ = session.source, session.data_source
+    return session
+
+
 def _run(model: str | Path, given: BuildOptions, until: str) -> Run:
     from fcnship.driver import drive
     from fcnship.stages import STAGES
 
     names = [stage.name for stage in STAGES]
-    session = _session(_options(model, given), given.get("events"))
+    stages = STAGES[: names.index(until) + 1]
+    session = _named_session(_options(model, given), given.get("events"))
+    for stage in stages:
+        if stage.name == "engine":
+            stage.requires(session)  # a flavour that is not here is told before anything is trained
     with session.workspace.locked():
-        drive(STAGES[: names.index(until) + 1], session, force=given.get("force", False))
+        drive(stages, session, force=given.get("force", False))
         return _finished(session, reported=until == "report")
 
 
@@ -201,18 +212,30 @@ def _again(run: str | Path, stages: Iterable[str], events: Events | None) -> Run
     from fcnship.stages import STAGES
 
     session = _session(options_of(Path(run)), events)
+    wanted: list[Stage] = [stage for stage in STAGES if stage.name in set(stages)]
     with session.workspace.locked():
-        wanted: list[Stage] = [stage for stage in STAGES if stage.name in set(stages)]
-        for stage in wanted:
-            missing = [name for name in stage.needs if name not in session.workspace.records()]
-            if missing:
-                raise UsageError(
-                    f"{run} has no {', '.join(missing)} yet, which {stage.name} needs",
-                    cause="the build was not finished",
-                    next="fcnship build goes on from the last whole stage",
-                )
+        for stage in STAGES[: STAGES.index(wanted[0])]:
+            _check_whole(session.workspace, stage.name)
         drive(wanted, session, force=True)
         return _finished(session, reported=True)
+
+
+def _check_whole(workspace: Workspace, stage: str) -> None:
+    """Refuse to go on from a stage that was never done, has failed, or whose files are not what it made."""
+    record = workspace.records().get(stage)
+    if record is None or record.status == "failed":
+        raise UsageError(
+            f"{workspace.root} is not built as far as this needs: "
+            + (f"{stage} failed: {record.reason}" if record else f"{stage} was never done"),
+            cause="the build was stopped or has failed",
+            next="run the same fcnship build again: it goes on from the last whole stage",
+        )
+    for path, wrong in workspace.damage(record).items():
+        raise ArtifactError(
+            f"{workspace.path(path)} {wrong}",
+            cause="it was changed, cut off or removed after the build",
+            next="run the same fcnship build again: it makes what is missing",
+        )
 
 
 def options_of(folder: Path) -> Options:
@@ -228,8 +251,9 @@ def options_of(folder: Path) -> Options:
             cause="there is no run.json in it",
             next="name a folder that fcnship build made, like artifacts/multiscale",
         )
-    kept = dict(Workspace(folder).run()["options"])
+    run = Workspace(folder).run()
     try:
+        kept = dict(run["options"])
         profiles = tuple(Profile.parse(text) for text in kept.pop("profiles"))
         span = kept.pop("value_range")
         return Options(
@@ -239,9 +263,10 @@ def options_of(folder: Path) -> Options:
             name=folder.resolve().name,
             out=folder.resolve().parent,
         )
-    except (KeyError, TypeError, UsageError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise ArtifactError(
-            f"{folder / 'run.json'} is damaged: its options cannot be read ({error})",
+            f"{folder / 'run.json'} is damaged: its options cannot be read",
+            cause=error.what if isinstance(error, UsageError) else f"{type(error).__name__}: {error}",
             next="remove the file and build again",
         ) from None
 

@@ -13,6 +13,9 @@ from fcnship import api
 from fcnship.errors import FcnshipError, UsageError
 from fcnship.options import Flavour, Head, Layout
 
+# Exit codes of a process that a signal ended: 128 and the signal's number.
+STOPPED = {129: "the end of its terminal", 130: "Ctrl-C", 143: "SIGTERM"}
+
 app = typer.Typer(
     name="fcnship",
     no_args_is_help=True,
@@ -153,7 +156,10 @@ def explain(
     """Show a network's geometry: legal sizes, and which profile serves one."""
     from fcnship import terminal
 
-    found = api.explain(model, size=size or None, profile=profile or (), channels=channels, classes=classes)
+    with terminal.kept_for_facts():
+        found = api.explain(
+            model, size=size or None, profile=profile or (), channels=channels, classes=classes
+        )
     terminal.show_explanation(found, as_json)
 
 
@@ -191,7 +197,11 @@ def _span(text: str) -> tuple[float, float] | None:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"{text!r} is not a value range", next="write it like 0,1 or 0,255") from None
+        raise UsageError(
+            f"{text!r} is not a value range",
+            cause="it is two numbers with a comma between them",
+            next="write it like --value-range 0,255",
+        ) from None
     return low, high
 
 
@@ -201,7 +211,8 @@ def _show(as_json: bool, command: Any) -> None:
 
     with terminal.listening() as events:
         try:
-            run = command(events)
+            with terminal.kept_for_facts():
+                run = command(events)
         except FcnshipError as error:
             if error.run is not None:
                 terminal.show_run(error.run, as_json)
@@ -215,20 +226,46 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        app(words, standalone_mode=True)
+        return _ended(app(words, prog_name="fcnship", standalone_mode=False) or 0)
     except SystemExit as ended:
-        return int(ended.code or 0)
+        if isinstance(ended.__context__, BrokenPipeError):
+            return 0  # a reader that has gone while help was printed
+        return _ended(int(ended.code or 0))
+    except typer.TyperException as error:
+        return _refused(_misused(error), debug) if error.format_message() else error.exit_code
     except FcnshipError as error:
-        if debug or error.exit_code == 1:
-            import traceback
+        return _refused(error, debug)
 
-            traceback.print_exc()
-        print(f"fcnship: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\nfcnship: stopped; finished stages are kept, the same command goes on", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    return 0
+
+def _refused(error: FcnshipError, debug: bool) -> int:
+    from fcnship import terminal
+
+    if debug or error.exit_code == 1:
+        import traceback
+
+        traceback.print_exc()
+    terminal.complain(str(error))
+    return error.exit_code
+
+
+def _misused(error: typer.TyperException) -> UsageError:
+    """What typer says of a command line, as an error of the tree."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "fcnship"
+    used = " ".join(context.get_usage().split()[1:]) if context else f"{command} COMMAND"
+    what = error.format_message().replace("Value error, ", "").rstrip(".")
+    return UsageError(
+        what[0].lower() + what[1:], cause=f"this command is used as: {used}", next=f"{command} --help"
+    )
+
+
+def _ended(code: int) -> int:
+    """Say of a command that was stopped from outside that nothing is lost."""
+    from fcnship import terminal
+
+    if code in STOPPED:
+        terminal.complain(
+            f"stopped by {STOPPED[code]}\n"
+            "  next:  run the same command again: it goes on from the last finished stage"
+        )
+    return code

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fcnship.errors import FcnshipError, StageFailed
+from fcnship.errors import FcnshipError, InputRefused, StageFailed, UsageError
 from fcnship.workspace import StageRecord, Status, Workspace
 
 if TYPE_CHECKING:
     from fcnship.session import Session
+
+
+_OF_THE_SYSTEM = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE),
+    *(errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +82,12 @@ def drive(stages: Sequence[Stage], session: Session, *, force: bool = False) -> 
     Raises:
         FcnshipError: as raised by a stage; a foreign exception comes as StageFailed.
     """
-    for stage in stages:
-        changes = changes_of(stage, session)
+    for index, stage in enumerate(stages):
+        finished = [stage.name for stage in stages[:index]]
+        with _named(stage, finished):
+            changes = changes_of(stage, session)
         if changes or force:
-            _do(stage, session, finished=[s.name for s in stages[: stages.index(stage)]])
+            _do(stage, session, finished)
         else:
             session.events.stage_unchanged(session.workspace.records()[stage.name])
 
@@ -104,7 +115,9 @@ def stale(stages: Sequence[Stage], session: Session) -> dict[str, list[Change]]:
     found: dict[str, list[Change]] = {}
     for stage in stages:
         before = [name for name in stage.needs if found[name]]
-        found[stage.name] = changes_of(stage, session) or [
+        with _named(stage, []):
+            changes = changes_of(stage, session)
+        found[stage.name] = changes or [
             Change(input=f"stage {name}", before="", now="would be done again before it") for name in before
         ]
     return found
@@ -127,28 +140,31 @@ def _outputs_of(record: StageRecord) -> dict[str, str]:
     return {artifact.path: artifact.sha256 for artifact in record.artifacts}
 
 
-def _do(stage: Stage, session: Session, *, finished: Sequence[str]) -> None:
+def _do(stage: Stage, session: Session, finished: Sequence[str]) -> None:
     session.events.stage_started(stage.name)
     start = time.perf_counter()
     inputs: dict[str, str] = {}
+    made: tuple[str, ...] = ()
     try:
-        stage.requires(session)
-        result = stage.run(session)
-        stage.ensures(session, result)
-        inputs = _inputs_of(stage, session)
-        record = _record(stage, session.workspace, result, inputs, time.perf_counter() - start)
-    except Exception as error:
-        failure = error if isinstance(error, FcnshipError) else _failure(stage, error, finished)
+        with _named(stage, finished):
+            stage.requires(session)
+            inputs = _inputs_of(stage, session)
+            result = stage.run(session)
+            made = result.files
+            stage.ensures(session, result)
+            record = _record(stage, session.workspace, result, inputs, time.perf_counter() - start)
+            session.write_record(record)
+    except FcnshipError as failure:
         seconds = time.perf_counter() - start
         failed = StageRecord(
             name=stage.name, status="failed", seconds=round(seconds, 3), reason=failure.what, inputs=inputs
         )
-        session.write_record(failed)
+        # On a full disk the record fails too; what must be told is why the stage did.
+        with contextlib.suppress(OSError):
+            session.workspace.remove(made)
+            session.write_record(failed)
         session.events.stage_ended(failed)
-        if failure is error:
-            raise
-        raise failure from error
-    session.write_record(record)
+        raise
     session.events.stage_ended(record)
 
 
@@ -167,8 +183,34 @@ def _record(
     )
 
 
-def _failure(stage: Stage, error: Exception, finished: Sequence[str]) -> StageFailed:
+@contextlib.contextmanager
+def _named(stage: Stage, finished: Sequence[str]) -> Iterator[None]:
+    """Foreign exceptions come out as errors of the tree that name the stage."""
+    try:
+        yield
+    except FcnshipError:
+        raise
+    except Exception as error:
+        raise _failure(stage, error, finished) from error
+
+
+def _failure(stage: Stage, error: Exception, finished: Sequence[str]) -> FcnshipError:
     done = ", ".join(finished) or "none"
+    # TensorFlow has classes of its own for a full disk and a full memory; it is not imported here.
+    if (isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM) or "No space left on device" in str(
+        error
+    ):
+        return UsageError(
+            f"stage {stage.name} cannot go on: {error}",
+            cause="the disk is full, or a file or folder there may not be read or written",
+            next="make room or change permissions and run it again; finished stages are kept",
+        )
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return InputRefused(
+            f"stage {stage.name} ran out of memory: {error}",
+            cause="the largest size of the profiles or the data set is too large for this machine",
+            next="choose a smaller maximum, or a machine with more memory; finished stages are kept",
+        )
     return StageFailed(
         f"stage {stage.name} broke: {type(error).__name__}: {error}",
         cause=f"a bug in fcnship or in a library that it drives; stages already done: {done}",

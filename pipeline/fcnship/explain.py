@@ -12,6 +12,7 @@ from fcnship.graph.cost import Cost, cost_of
 from fcnship.graph.facts import ModelFacts, facts_of
 from fcnship.graph.propagate import is_legal, output_map
 from fcnship.recipe import Recipe, find_model
+from fcnship.session import recorded_facts
 from fcnship.sizes import Profile, Size, profile_serving
 from fcnship.workspace import Workspace
 
@@ -71,7 +72,11 @@ def explanation_of(
         ProfileRefused: the network does not run at ``size``.
     """
     if not 1 <= channels <= 1024 or not 1 <= classes <= 1_000_000:
-        raise UsageError(f"{channels} channels and {classes} classes is no image network")
+        raise UsageError(
+            f"{channels} channels and {classes} classes is no image network",
+            cause="an image has 1 to 1,024 channels, and there are 1 to 1,000,000 classes",
+            next="give --channels and --classes like 3 and 10",
+        )
     folder = Path(model)
     if (folder / "run.json").is_file():
         facts, converted = _recorded(folder), None
@@ -95,8 +100,10 @@ def _recorded(folder: Path) -> ModelFacts:
     records = Workspace(folder).records()
     for name in ("convert", "train"):
         if name in records and "network" in records[name].facts:
-            return ModelFacts.from_json(records[name].facts)
-    raise UsageError(f"{folder} has no trained model yet", next="fcnship build")
+            return recorded_facts(Workspace(folder), name)
+    raise UsageError(
+        f"{folder} has no trained model yet", cause="the build was not finished", next="fcnship build"
+    )
 
 
 def _read(model: str, channels: int, classes: int) -> tuple[ModelFacts, ModelFacts | None]:

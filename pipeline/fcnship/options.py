@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fcnship.errors import UsageError
 from fcnship.sizes import Profile
@@ -12,7 +13,7 @@ from fcnship.sizes import Profile
 Flavour = Literal["auto", "tensorrt", "tensorrt_rtx"]
 Layout = Literal["nchw", "nhwc"]
 Head = Literal["map", "average", "max"]
-_FORBIDDEN_IN_NAMES = set('/\\\0\n\r\t"<>|:*?')
+_FORBIDDEN_IN_NAMES = {*'/\\"<>|:*?', *map(chr, range(32)), chr(127)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,25 +33,33 @@ class Options:
 
     def __post_init__(self) -> None:
         if not self.profiles:
-            raise UsageError("no profile is given", next="give one like --profile 28-224")
-        if len(set(self.profiles)) != len(self.profiles):
-            raise UsageError("the same profile is given twice", next="give each --profile once")
-        if not 0 <= self.seed < 2**31:
-            raise UsageError(f"the seed {self.seed} is not between 0 and {2**31 - 1}")
-        if self.name and (set(self.name) & _FORBIDDEN_IN_NAMES or self.name.strip(". ") != self.name):
             raise UsageError(
-                f"{self.name!r} cannot name a folder",
-                cause="a name has no slashes, quotes or control characters and no dots at its ends",
-                next="give another --name",
+                "no profile is given", cause="the list of profiles is empty", next="give --profile 28-224"
             )
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise UsageError(f"the value range {self.value_range} does not rise", next="write it like 0,255")
+        if len(set(self.profiles)) != len(self.profiles):
+            raise UsageError(
+                "the same profile is given twice",
+                cause="an engine holds each optimisation profile once",
+                next="give each --profile once",
+            )
+        if not 0 <= self.seed < 2**31:
+            raise UsageError(
+                f"the seed {self.seed} is not between 0 and {2**31 - 1}",
+                cause="NumPy and TensorFlow take a whole number of 31 bits",
+                next="give another --seed, like 0",
+            )
+        if self.name:
+            check_name(self.name)
+        for option, kind in (("flavour", Flavour), ("layout", Layout), ("head", Head)):
+            _check_choice(option, getattr(self, option), get_args(kind))
+        if self.value_range is not None:
+            _check_range(*self.value_range)
 
     def as_json(self) -> dict[str, Any]:
         """The options as run.json keeps them, so that single steps can go on with them."""
         return {
-            "model": self.model,
-            "data": self.data,
+            "model": _kept(self.model),
+            "data": _kept(self.data),
             "profiles": [str(profile) for profile in self.profiles],
             "seed": self.seed,
             "flavour": self.flavour,
@@ -58,3 +67,40 @@ class Options:
             "head": self.head,
             "value_range": list(self.value_range) if self.value_range else None,
         }
+
+
+def _kept(text: str) -> str:
+    """A path as it is found from any folder; a name as it is."""
+    return str(Path(text).resolve()) if Path(text).is_file() else text
+
+
+def check_name(name: str) -> None:
+    """Refuse a run's name that is no single, visible folder.
+
+    Raises:
+        UsageError: it has a character that a folder's name had better not have.
+    """
+    if set(name) & _FORBIDDEN_IN_NAMES or name.strip(". ") != name or not name:
+        raise UsageError(
+            f"{name!r} cannot name a folder",
+            cause="a name has no slashes, quotes or control characters and no dots or spaces at its ends",
+            next="give another --name",
+        )
+
+
+def _check_choice(option: str, given: str, known: tuple[str, ...]) -> None:
+    if given not in known:
+        raise UsageError(
+            f"there is no {option} {given!r}",
+            cause=f"it is one of {', '.join(known)}",
+            next=f"give one of these as --{option}",
+        )
+
+
+def _check_range(low: float, high: float) -> None:
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(
+            f"{low:g},{high:g} is not a value range",
+            cause="it goes from a lower to a higher number",
+            next="write it like --value-range 0,255",
+        )

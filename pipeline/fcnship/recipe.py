@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import importlib.util
+import math
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -78,17 +80,19 @@ class Recipe:
         Raises:
             ModelRefused: the file raises when it is executed.
         """
-        name = f"fcnship_recipe_{self.name}_{self.sha256[:12]}"
-        spec = importlib.util.spec_from_file_location(name, self.path)
-        assert spec and spec.loader, self.path
-        module = importlib.util.module_from_spec(spec)
+        name, path = f"fcnship_recipe_{self.name}_{self.sha256[:12]}", self.path.resolve()
+        module = ModuleType(name)
+        module.__file__ = str(path)
         # Registered before it is executed: dataclasses and pickle look their module up by name.
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
-        except Exception as error:
+            with self._blamed():
+                # Not by a loader of importlib's: it would leave a __pycache__ beside the recipe, and run an
+                # old one for a recipe that was changed within the same second.
+                exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
+        except BaseException:
             del sys.modules[name]
-            raise self._raised(error) from error
+            raise
         return module
 
     def build(self, channels: int, classes: int) -> Any:
@@ -100,10 +104,8 @@ class Recipe:
         import keras
 
         function = self._attribute("model", Callable)  # type: ignore[arg-type]
-        try:
+        with self._blamed():
             model = function(channels, classes)
-        except Exception as error:
-            raise self._raised(error) from error
         if not isinstance(model, keras.Model):
             raise self._wrong(
                 "model(channels, classes)", f"returns {type(model).__name__}, not a keras.Model"
@@ -111,18 +113,28 @@ class Recipe:
         return model
 
     def optimizer(self, steps: int) -> Any:
-        """The recipe's optimiser for so many steps."""
+        """The recipe's optimiser for so many steps.
+
+        Raises:
+            ModelRefused: there is no ``optimizer(steps)``, it raises, or it returns something else.
+        """
+        import keras
+
         function = self._attribute("optimizer", Callable)  # type: ignore[arg-type]
-        try:
-            return function(steps)
-        except Exception as error:
-            raise self._raised(error) from error
+        with self._blamed():
+            optimizer = function(steps)
+        if not isinstance(optimizer, keras.optimizers.Optimizer):
+            raise self._wrong(
+                "optimizer(steps)", f"returns {type(optimizer).__name__}, not a keras.optimizers.Optimizer"
+            )
+        return optimizer
 
     @property
     def value_range(self) -> tuple[float, float]:
         """The range of pixel values that the network is trained for: (low, high)."""
         value = self._attribute("VALUE_RANGE", tuple)
-        if len(value) != 2 or not all(isinstance(v, int | float) for v in value) or not value[0] < value[1]:
+        numbers = [v for v in value if isinstance(v, int | float) and math.isfinite(v)]
+        if len(value) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
             raise self._wrong("VALUE_RANGE", f"is {value!r}, not (low, high)")
         return float(value[0]), float(value[1])
 
@@ -142,21 +154,27 @@ class Recipe:
         training = Training(**self._numbers("TRAINING", Training, self._attribute("TRAINING", dict)))
         if bool(training.epochs and training.batch) == bool(training.steps and training.pixels):
             raise self._wrong("TRAINING", "needs either epochs and batch, or steps and pixels")
+        if not training.most_images:
+            raise self._wrong("TRAINING", "most_images is 0; a batch holds at least one image")
         return training
 
     @property
     def augment(self) -> Augment:
         """The recipe's ``AUGMENT``; none if it has none."""
-        return Augment(**self._numbers("AUGMENT", Augment, getattr(self.module, "AUGMENT", {})))
+        if not hasattr(self.module, "AUGMENT"):
+            return Augment()
+        return Augment(**self._numbers("AUGMENT", Augment, self._attribute("AUGMENT", dict)))
 
     def _numbers(self, name: str, kind: type, value: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys and numbers of a table, each known to ``kind``."""
-        known = [field.name for field in fields(kind)]
+        """The keys and numbers of a table, each known to ``kind``; whole where its default is whole."""
+        known = {field.name: type(field.default) for field in fields(kind)}
         for key, number in value.items():
             if key not in known:
                 raise self._wrong(name, f"has an unknown key {key!r}{nearest(str(key), known)}")
             if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1e12:
                 raise self._wrong(name, f"{key} is {number!r}, not a number of zero or more")
+            if known[key] is int and not isinstance(number, int):
+                raise self._wrong(name, f"{key} is {number!r}, not a whole number")
         return dict(value)
 
     def _attribute(self, name: str, kind: type) -> Any:
@@ -174,13 +192,22 @@ class Recipe:
             next="compare it with models/multiscale.py",
         )
 
-    def _raised(self, error: Exception) -> ModelRefused:
+    @contextlib.contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """The recipe's own code runs here: what it raises is the recipe's fault, ``sys.exit`` too."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            raise self._raised(error) from error
+
+    def _raised(self, error: BaseException) -> ModelRefused:
         line = _line_in(error, self.path)
+        told = error.msg if isinstance(error, SyntaxError) else str(error)
         where = f"{self.path}, line {line}" if line else f"{self.path}"
         return ModelRefused(
-            f"{where}: {type(error).__name__}: {error}",
+            f"{where}: {type(error).__name__}: {told}".rstrip(": "),
             cause="the recipe itself raised this when it was loaded or called",
-            next=f"try it alone: python {self.path}",
+            next=f"try it alone: python {shlex.quote(str(self.path))}",
         )
 
 
@@ -206,14 +233,36 @@ def find_model(text: str) -> Recipe | ModelFile:
 
     Raises:
         UsageError: there is nothing of that name.
+        ModelRefused: what is there is no model.
     """
+    try:
+        return _found(text, shipped_recipes())
+    except OSError as error:
+        raise UsageError(
+            f"the model {text[:80]!r} cannot be looked up: {error.strerror}",
+            cause="it is no path, or a folder on the way to it may not be read",
+            next="name a recipe, a recipe's path or a .keras file",
+        ) from None
+
+
+def _found(text: str, shipped: Mapping[str, Path]) -> Recipe | ModelFile:
     path = Path(text)
+    if text in shipped:
+        return Recipe(shipped[text])
+    if text and path.is_dir():
+        raise ModelRefused(
+            f"{text} is a folder, not a model",
+            cause="a SavedModel holds a graph without its layers"
+            if (path / "saved_model.pb").is_file()
+            else "a recipe is one .py file, a saved model one .keras file",
+            next="name a recipe, a recipe's path or a .keras file",
+        )
     if path.suffix in (".py", *SUFFIXES_OF_MODEL_FILES):
         if not path.is_file():
             raise UsageError(
                 f"there is no file {text}",
                 cause="the path is misspelt, or relative to another folder",
-                next=f"look at what is there: ls {path.parent}",
+                next=f"look at what is there: ls {shlex.quote(str(path.parent))}",
             )
         return Recipe(path) if path.suffix == ".py" else ModelFile(path)
     if path.is_file():
@@ -222,14 +271,11 @@ def find_model(text: str) -> Recipe | ModelFile:
             cause=f"its name ends neither in .py nor in {', '.join(SUFFIXES_OF_MODEL_FILES)}",
             next="save it from Keras with model.save('NAME.keras')",
         )
-    shipped = shipped_recipes()
-    if text not in shipped:
-        raise UsageError(
-            f"there is no model {text!r}",
-            cause=f"it is neither a file nor one of the recipes {', '.join(shipped)}{nearest(text, shipped)}",
-            next="name a recipe, a recipe's path or a .keras file",
-        )
-    return Recipe(shipped[text])
+    raise UsageError(
+        f"there is no model {text!r}",
+        cause=f"it is neither a file nor one of the recipes {', '.join(shipped)}{nearest(text, shipped)}",
+        next="name a recipe, a recipe's path or a .keras file",
+    )
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -251,10 +297,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _line_in(error: BaseException, path: Path) -> int:
     if isinstance(error, SyntaxError):
-        return error.lineno or 0
+        return error.lineno or 0 if error.filename == str(path.resolve()) else 0
     line, trace = 0, error.__traceback__
     while trace:
-        if trace.tb_frame.f_code.co_filename == str(path):
+        if trace.tb_frame.f_code.co_filename == str(path.resolve()):
             line = trace.tb_lineno
         trace = trace.tb_next
     return line

@@ -7,9 +7,10 @@ from functools import cached_property
 from pathlib import Path
 
 from fcnship.data import Dataset, Source, find_data
+from fcnship.errors import ArtifactError
 from fcnship.events import Events, Silence
 from fcnship.graph.facts import ModelFacts
-from fcnship.options import Options
+from fcnship.options import Options, check_name
 from fcnship.recipe import ModelFile, Recipe, find_model
 from fcnship.sizes import Profile
 from fcnship.workspace import StageRecord, Workspace
@@ -45,7 +46,9 @@ class Session:
     @cached_property
     def workspace(self) -> Workspace:
         """The run's folder."""
-        return Workspace(self.options.out / (self.options.name or self.source.name))
+        name = self.options.name or self.source.name
+        check_name(name)
+        return Workspace(self.options.out / name)
 
     @property
     def profiles(self) -> tuple[Profile, ...]:
@@ -69,7 +72,7 @@ class Session:
     @property
     def facts(self) -> ModelFacts:
         """What is known of the fully convolutional network."""
-        return ModelFacts.from_json(self.record("convert" if self.converted else "train").facts)
+        return recorded_facts(self.workspace, "convert" if self.converted else "train")
 
     @property
     def network_path(self) -> str:
@@ -85,3 +88,19 @@ class Session:
     def network_sha256(self) -> str:
         """The hash of that file."""
         return self.record("convert" if self.converted else "train").sha256_of(self.network_path)
+
+
+def recorded_facts(workspace: Workspace, stage: str) -> ModelFacts:
+    """What a stage found out about its network.
+
+    Raises:
+        ArtifactError: its record does not hold it.
+    """
+    try:
+        return ModelFacts.from_json(workspace.records()[stage].facts)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(
+            f"{workspace.path('run.json')} is damaged: it does not describe the network of the stage {stage}",
+            cause=f"{type(error).__name__}: {error}",
+            next="remove the file and build again",
+        ) from None

@@ -51,7 +51,7 @@ class Size:
         if not match:
             raise UsageError(
                 f"{text!r} is not a size",
-                cause="a size is a whole number of pixels, or height x width",
+                cause="a size is a whole number of pixels of at most nine digits, or height x width",
                 next="write it like 28 or 28x40",
             )
         height, width = int(match[1]), int(match[2] or match[1])
@@ -75,6 +75,11 @@ class Profile:
     max: Size
     batch: tuple[int, int, int] = DEFAULT_BATCH
 
+    def __post_init__(self) -> None:
+        wrong = _disorder(self.min, self.opt, self.max) or _batch_disorder(*self.batch)
+        if wrong:
+            raise _bad_profile(str(self), wrong)
+
     def __str__(self) -> str:
         sizes = f"{short(self.min)},{short(self.opt)},{short(self.max)}"
         return f"{sizes}@{','.join(map(str, self.batch))}"
@@ -95,11 +100,10 @@ class Profile:
             raise _bad_profile(
                 text, error.what if error.cause == "" else f"{error.what}: {error.cause}"
             ) from None
-        batch = _batch_from(text, batch_text)
-        low, opt, high = sizes
-        if not (opt.within(low, high) and low.within(low, high)):
-            raise _bad_profile(text, f"min {low}, opt {opt}, max {high} do not rise on both sides")
-        return cls(low, opt, high, batch)
+        wrong = _disorder(*sizes)
+        if wrong:
+            raise _bad_profile(text, wrong)
+        return cls(*sizes, _batch_from(text, batch_text))
 
     def serves(self, size: Size, batch: int = 1) -> bool:
         """Whether an engine with this profile accepts the size and the batch."""
@@ -148,6 +152,8 @@ def _between(low: int, high: int, share: float) -> int:
 
 
 def _sizes_from(body: str) -> tuple[Size, Size, Size]:
+    if not all(part.strip() for part in re.split("[,-]", body)):
+        raise UsageError("a size is missing")
     if "," in body:
         parts = [Size.parse(part) for part in body.split(",")]
         if len(parts) != 3:
@@ -155,7 +161,7 @@ def _sizes_from(body: str) -> tuple[Size, Size, Size]:
         return parts[0], parts[1], parts[2]
     parts = [Size.parse(part) for part in body.split("-")]
     if len(parts) > 2:
-        raise UsageError(f"{body!r} has {len(parts)} sizes: min-max are two")
+        raise UsageError(f"{body!r} has {len(parts)} sizes: min-max are two, and min,opt,max take commas")
     low, high = parts[0], parts[-1]
     return low, Size(_optimum(low.height, high.height), _optimum(low.width, high.width)), high
 
@@ -175,9 +181,23 @@ def _batch_from(text: str, batch_text: str) -> tuple[int, int, int]:
         raise _bad_profile(text, f"the batch {batch_text!r} is neither max nor min,opt,max")
     values = [int(part) for part in parts]
     low, opt, high = (1, 1, values[0]) if len(values) == 1 else (values[0], values[1], values[2])
-    if not 1 <= low <= opt <= high:
-        raise _bad_profile(text, f"the batches {low}, {opt}, {high} do not rise from 1")
+    wrong = _batch_disorder(low, opt, high)
+    if wrong:
+        raise _bad_profile(text, wrong)
     return low, opt, high
+
+
+def _disorder(low: Size, opt: Size, high: Size) -> str:
+    """What is wrong with the order of a profile's sizes; '' if nothing."""
+    if not low.within(Size(1, 1), high):
+        return f"its maximum {high} is smaller than its minimum {low}"
+    return "" if opt.within(low, high) else f"its optimum {opt} does not lie between {low} and {high}"
+
+
+def _batch_disorder(low: int, opt: int, high: int) -> str:
+    if min(low, opt, high) < 1:
+        return "a batch holds at least one image"
+    return "" if low <= opt <= high else f"the batches {low}, {opt}, {high} do not rise"
 
 
 def _bad_profile(text: str, cause: str) -> UsageError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -88,10 +89,39 @@ class Narrator:
         self._bar.update(self._task, completed=done, description=text)
 
 
+class _Screen(Console):
+    """A console that outlives its reader."""
+
+    def on_broken_pipe(self) -> None:
+        """A reader that has gone (``| head``) ends the talk, not the work or its exit code."""
+        self.quiet = True
+        _stop_writing_to(self.file)
+
+
+def _stop_writing_to(file: IO[str]) -> None:
+    """Lead what is still written to nowhere, or Python's own flush at the end would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+
+
+@contextlib.contextmanager
+def kept_for_facts() -> Iterator[None]:
+    """Standard output is for the outcome alone: what a recipe or a library prints goes to standard error."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def complain(text: str) -> None:
+    """An error, on standard error."""
+    from fcnship.reports.printable import printable
+
+    with contextlib.suppress(BrokenPipeError):
+        print(f"fcnship: {printable(text)}", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def listening() -> Iterator[Narrator]:
     """A narrator on standard error, closed however the work ends."""
-    narrator = Narrator(Console(stderr=True, highlight=False))
+    narrator = Narrator(_Screen(stderr=True, highlight=False))
     try:
         yield narrator
     finally:
@@ -202,8 +232,11 @@ def _table() -> Table:
 
 
 def _output() -> Console:
-    return Console(file=sys.stdout, highlight=False)
+    return _Screen(file=sys.stdout, highlight=False)
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, default=str))
+    try:
+        print(json.dumps(value, indent=1, default=str), flush=True)
+    except BrokenPipeError:
+        _stop_writing_to(sys.stdout)

@@ -10,6 +10,7 @@ import numpy as np
 from fcnship.data.batches import Batch
 from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_tensorflow
+from fcnship.graph.tracing import untraceable
 
 Progress = Callable[[int, int, str], None]
 _HISTORY_POINTS = 50
@@ -23,7 +24,7 @@ def fit(
     """Train in place for ``steps`` steps and give the smoothed loss and accuracy at some 50 of them.
 
     Raises:
-        ModelRefused: the loss is no longer a number.
+        ModelRefused: the model cannot be traced at any size, or the loss is no longer a number.
     """
     tf = import_tensorflow()
     update = _update_function(tf, model, optimizer)
@@ -75,6 +76,10 @@ def _update_function(tf: Any, model: Any, optimizer: Any) -> Any:
         return loss, tf.reduce_mean(tf.cast(right, tf.float32))
 
     optimizer.build(model.trainable_variables)
+    try:
+        update.get_concrete_function()
+    except (TypeError, ValueError) as error:
+        raise untraceable(model, error) from error
     return update
 
 

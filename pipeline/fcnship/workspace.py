@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, TextIO, get_args
 
 from fcnship.errors import ArtifactError, UsageError
 from fcnship.hashing import files_under, sha256_of_file
@@ -19,6 +21,14 @@ from fcnship.hashing import files_under, sha256_of_file
 SCHEMA = "fcnship.run/1"
 Status = Literal["done", "skipped", "failed"]
 _TEMPORARY = ".fcnship-tmp-"
+_KINDS = {
+    "name": str,
+    "seconds": int | float,
+    "reason": str,
+    "inputs": dict,
+    "versions": dict,
+    "facts": dict,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +38,14 @@ class Artifact:
     path: str
     bytes: int
     sha256: str
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Artifact:
+        """Read an artifact of a stage record. A path that leads out of the run folder is no artifact."""
+        path = PurePosixPath(row["path"])
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"path is {row['path']!r}")
+        return cls(**row)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +67,18 @@ class StageRecord:
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> StageRecord:
-        """Read a row of run.json."""
-        return cls(**{**row, "artifacts": tuple(Artifact(**a) for a in row["artifacts"])})
+        """Read a row of run.json.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no stage record.
+        """
+        record = cls(**{**row, "artifacts": tuple(Artifact.from_json(a) for a in row["artifacts"])})
+        for key, kind in _KINDS.items():
+            if not isinstance(getattr(record, key), kind):
+                raise TypeError(f"{key} is {getattr(record, key)!r}")
+        if record.status not in get_args(Status):
+            raise ValueError(f"status is {record.status!r}")
+        return record
 
 
 class Workspace:
@@ -72,11 +100,10 @@ class Workspace:
             UsageError: the folder cannot be made or written.
             ArtifactError: another process holds it.
         """
-        self._make()
-        with (self.root / ".lock").open("a+") as lock:
+        with self._made() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 lock.seek(0)
                 raise ArtifactError(
                     f"{self.root} is in use by another build{_holder(lock.read())}",
@@ -89,14 +116,16 @@ class Workspace:
             self._clear_temporary()
             yield
 
-    def _make(self) -> None:
+    def _made(self) -> TextIO:
+        """The lock file, open, in a folder that is there and can be written."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             # Root may write anywhere; a folder marked read-only is refused all the same.
             if not self.root.stat().st_mode & 0o222:
-                raise PermissionError(13, "it is marked read-only")
+                raise PermissionError(errno.EACCES, "it is marked read-only")
             with tempfile.NamedTemporaryFile(dir=self.root, prefix=_TEMPORARY):
                 pass
+            return (self.root / ".lock").open("a+")
         except OSError as error:
             raise UsageError(
                 f"cannot write to {self.root}: {error.strerror}",
@@ -122,7 +151,7 @@ class Workspace:
             yield made
             for file in files_under(made):
                 _fsync(file)
-            if target.is_dir():
+            if target.is_dir() or (made.is_dir() and target.exists()):
                 target.rename(folder / "replaced")
             made.replace(target)
             _fsync(target.parent)
@@ -171,26 +200,31 @@ class Workspace:
             return dict(run)
         except FileNotFoundError:
             return {"schema": SCHEMA, "options": {}, "stages": []}
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError, OSError) as error:
-            raise ArtifactError(
-                f"{path} is damaged: {error}",
-                cause="it was cut off, edited or written by another program",
-                next=f"remove {path} and build again",
-            ) from None
+        except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+            raise self._damaged(error) from None
 
     def records(self) -> dict[str, StageRecord]:
         """The stage records, by the stage's name, in the order in which they were written."""
         try:
             return {row["name"]: StageRecord.from_json(row) for row in self.run()["stages"]}
-        except (KeyError, TypeError) as error:
-            raise ArtifactError(
-                f"{self.path('run.json')} is damaged: a stage record lacks {error}",
-                next="remove the file and build again",
-            ) from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> ArtifactError:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        return ArtifactError(
+            f"{self.path('run.json')} is damaged: {what}",
+            cause="it was cut off, edited or written by another program",
+            next=f"remove it and build again: rm {shlex.quote(str(self.path('run.json')))}",
+        )
 
     def write_record(self, record: StageRecord, options: Mapping[str, Any]) -> None:
-        """Put a stage's record into run.json, in place of an older one of the same stage."""
-        records = {**self.records(), record.name: record}
+        """Put a stage's record into run.json, in place of an older one of the same stage.
+
+        Files of the older one that the new one does not have are removed, unless the stage failed.
+        """
+        before = self.records()
+        records = {**before, record.name: record}
         run = {
             "schema": SCHEMA,
             "name": self.root.name,
@@ -198,6 +232,14 @@ class Workspace:
             "stages": [asdict(r) for r in records.values()],
         }
         self.write_text("run.json", json.dumps(run, indent=1) + "\n")
+        if record.name in before and record.status != "failed":
+            kept = {artifact.path for artifact in record.artifacts}
+            self.remove(a.path for a in before[record.name].artifacts if a.path not in kept)
+
+    def remove(self, relatives: Iterable[str]) -> None:
+        """Remove files or folders of the run folder, as far as they are there."""
+        for path in map(self.path, relatives):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _holder(text: str) -> str:

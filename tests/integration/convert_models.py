@@ -84,7 +84,8 @@ def functional() -> Any:
 
 @case(stride=2)
 def nested() -> Any:
-    inner = keras.Sequential([image(), conv(name="conv"), layers.MaxPooling2D()], name="backbone")
+    steps = [conv(name="conv"), layers.BatchNormalization(), layers.Dropout(0.5), layers.MaxPooling2D()]
+    inner = keras.Sequential([image(), *steps], name="backbone")
     end = keras.Sequential(
         [keras.Input((5, 5, 4)), conv(name="conv"), layers.Flatten(), layers.Dense(CLASSES)]
     )

@@ -22,12 +22,12 @@ VISIBLE = 1000 * TOLERANCE
 def _original(channels_first: bool = False) -> Any:
     shape = (2, 10, 10) if channels_first else (10, 10, 2)
     order = {"data_format": "channels_first" if channels_first else "channels_last"}
-    return with_weights(
-        keras.Sequential(
-            [keras.Input(shape), layers.Conv2D(4, 3, activation="relu", **order), layers.MaxPooling2D(**order),
-             layers.Flatten(), layers.Dense(6, name="dense"), layers.Dense(3, activation="softmax", name="last")]
-        )
-    )  # fmt: skip
+    net = keras.Sequential([keras.Input(shape), layers.Conv2D(4, 3, activation="relu", **order)])
+    net.add(layers.MaxPooling2D(**order))
+    net.add(layers.Flatten())
+    net.add(layers.Dense(6, name="dense"))
+    net.add(layers.Dense(3, activation="softmax", name="last"))
+    return with_weights(net)
 
 
 def _change_kernel(change: Callable[[Any], Any]) -> Any:

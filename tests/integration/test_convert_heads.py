@@ -16,8 +16,13 @@ from fcnship.sizes import Size
 BUILD = {case.name: case.build for case in CASES}
 
 
-@pytest.mark.parametrize("name", ["sequential", "channels_first", "several_outputs", "norms_and_activations_apart",
-                                  "fixed_input_already_convolutional", "nested", "outputs_in_a_dict"])  # fmt: skip
+WITH_HEADS = (
+    "sequential channels_first several_outputs norms_and_activations_apart fixed_input_already_convolutional "
+    "nested outputs_in_a_dict"
+)
+
+
+@pytest.mark.parametrize("name", WITH_HEADS.split())
 @pytest.mark.parametrize("average_of", ["probabilities", "scores"])
 def test_heads_equal_the_original_at_the_trained_size(name, average_of):
     original = with_weights(BUILD[name]())
@@ -99,6 +104,25 @@ def test_settings_are_kept():
     assert not new.get_layer("frozen").trainable
     assert not new.get_layer("scores").trainable
     assert new.get_layer("scores").kernel_regularizer.l2 == pytest.approx(0.1)
+
+
+def test_a_backbone_that_was_frozen_in_inference_stays_so():
+    original = with_weights(BUILD["nested"]())
+    converted = convert(original)
+    batch = images(original, (12, 12, 2))
+    trained, used = (np.asarray(converted(batch, training=flag)) for flag in (True, False))
+    assert np.array_equal(trained, used)
+
+
+def test_training_one_model_leaves_the_other_alone():
+    original = with_weights(BUILD["sequential"]())
+    converted = convert(original)
+    before = [weight.copy() for weight in original.get_weights()]
+    converted.compile("sgd", "mse")
+    batch = images(original, (12, 12, 2))
+    converted.train_on_batch(batch, np.zeros((2, 1, 1, 3), "float32"))
+    assert all(np.array_equal(old, new) for old, new in zip(before, original.get_weights(), strict=True))
+    assert largest_difference(original, converted) > 20 * TOLERANCE
 
 
 def test_a_shared_layer_stays_one_layer():

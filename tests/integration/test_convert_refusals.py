@@ -176,7 +176,7 @@ def test_a_whole_message():
     assert str(caught.value) == (
         "layer 'flat' (Flatten) cannot be made convolutional\n"
         "  cause: it stands straight on the input: no convolution comes before it\n"
-        "  next:  put at least one convolution before it; a network of dense layers alone has nothing to slide"
+        "  next:  put at least one convolution before it; dense layers alone have nothing to slide"
     )
 
 

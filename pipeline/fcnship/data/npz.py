@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from fcnship.machine import available_bytes
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _MOST_CHANNELS = 64
+_MOST_CLASSES = 1 << 20
+# What a zip archive with a flipped bit, a password or an unknown compression raises.
+_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,7 @@ def read_npz(path: Path, name: str) -> Dataset:
         if needed > available_bytes():
             raise DataRefused(
                 f"{path} unpacks to {needed / 1e9:.1f} GB, more than the memory that is free here",
+                cause="all images are held in memory at once",
                 next="use fewer or smaller images",
             )
         with np.load(path, allow_pickle=False) as file:
@@ -62,11 +67,17 @@ def read_npz(path: Path, name: str) -> Dataset:
                     next="save it with numpy.savez_compressed: x_train, y_train, x_test, y_test",
                 )
             arrays = {key: _read(file, key, path) for key in ARRAYS}
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError) as error:
+    except _BROKEN as error:
         raise DataRefused(
             f"{path} cannot be read: {error}",
             cause="it is no .npz file, or was cut off while it was copied",
             next="copy or make it again",
+        ) from None
+    except MemoryError as error:
+        raise DataRefused(
+            f"{path} does not fit into memory: {error}",
+            cause="it holds a very large array, or its header lies",
+            next="use fewer or smaller images",
         ) from None
     return dataset_from_arrays(name, arrays, where=str(path))
 
@@ -76,7 +87,11 @@ def _read(file: Any, key: str, path: Path) -> np.ndarray[Any, Any]:
         return np.asarray(file[key])
     except ValueError as error:
         if "pickle" not in str(error).lower():
-            raise DataRefused(f"{path}: {key} cannot be read: {error}", next="make the file again") from None
+            raise DataRefused(
+                f"{path}: {key} cannot be read: {error}",
+                cause="the array in it is damaged, or in a newer format than this NumPy knows",
+                next="make the file again",
+            ) from None
         raise DataRefused(
             f"{path}: {key} is an array of Python objects",
             cause="reading it would mean unpickling, which can run any code; fcnship never does",
@@ -101,11 +116,15 @@ def dataset_from_arrays(
     y_train, y_test = (_labels(arrays[key], f"{where}: {key}") for key in ("y_train", "y_test"))
     for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         if len(x) != len(y):
-            raise _refused(f"{where}: x_{part} has {len(x)} images and y_{part} {len(y)} labels")
+            raise _refused(
+                f"{where}: x_{part} has {len(x)} images and y_{part} {len(y)} labels",
+                cause="an image or a label was lost, or arrays of two sets were mixed",
+            )
     if x_train.shape[3] != x_test.shape[3] or x_train.dtype != x_test.dtype:
         raise _refused(
             f"{where}: x_train is {x_train.dtype} with {x_train.shape[3]} channels, "
-            f"x_test {x_test.dtype} with {x_test.shape[3]}"
+            f"x_test {x_test.dtype} with {x_test.shape[3]}",
+            cause="the two were prepared in different ways",
         )
     _check_classes(where, y_train, y_test)
     return Dataset(
@@ -114,30 +133,48 @@ def dataset_from_arrays(
         y_train=y_train,
         x_test=x_test,
         y_test=y_test,
-        value_range=value_range or _range_of(x_train),
+        value_range=value_range or _range_of(x_train, f"{where}: x_train"),
     )
 
 
 def _images(x: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
     if x.dtype.kind not in "uif":
-        raise _refused(f"{where} holds {x.dtype}, not numbers")
+        raise _refused(f"{where} holds {x.dtype}", cause="pixels are whole numbers or floating-point numbers")
     if x.ndim == 3:
         x = x[..., None]
     if x.ndim != 4 or not 1 <= x.shape[3] <= _MOST_CHANNELS or 0 in x.shape:
-        raise _refused(f"{where} has the shape {x.shape}, not (images, height, width) or (..., channels)")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise _refused(
+            f"{where} has the shape {x.shape}",
+            cause="it must be (images, height, width) or (images, height, width, channels), "
+            f"with at least one image and at most {_MOST_CHANNELS} channels",
+        )
+    if x.dtype == np.uint8:
+        return x
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32)
+    if not np.isfinite(x).all():
         bad = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
-        raise _refused(f"{where} has NaN or infinity in {len(bad)} images, the first is number {bad[0]}")
-    return x if x.dtype == np.uint8 else x.astype(np.float32)
+        raise _refused(
+            f"{where} has NaN, infinity or numbers beyond float32 in {len(bad)} images, "
+            f"the first is number {bad[0]}",
+            cause="a division by zero or an overflow when the images were prepared",
+        )
+    return x
 
 
 def _labels(y: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.dtype.kind not in "ui" or y.ndim != 1:
-        raise _refused(f"{where} is {y.dtype} of shape {y.shape}, not one whole number an image")
-    if len(y) and int(y.min()) < 0:
-        raise _refused(f"{where} has the label {int(y.min())}; labels start at 0")
+        raise _refused(
+            f"{where} is {y.dtype} of shape {y.shape}",
+            cause="it must be one whole number an image; rows of zeros and a one want y.argmax(axis=1)",
+        )
+    for label in (int(y.min(initial=0)), int(y.max(initial=0))):
+        if not 0 <= label < _MOST_CLASSES:
+            raise _refused(
+                f"{where} has the label {label}", cause="labels are numbered from 0, without a gap"
+            )
     return y.astype(np.int64)
 
 
@@ -149,7 +186,7 @@ def _check_classes(where: str, y_train: np.ndarray[Any, Any], y_test: np.ndarray
             cause="a label is out of range, or a class has no training image",
         )
     if classes < 2:
-        raise _refused(f"{where}: y_train has one class only")
+        raise _refused(f"{where}: y_train has one class only", cause="every label is 0")
     if int(y_test.max()) >= classes:
         raise _refused(
             f"{where}: y_test has the label {int(y_test.max())}, y_train only 0 to {classes - 1}",
@@ -157,9 +194,11 @@ def _check_classes(where: str, y_train: np.ndarray[Any, Any], y_test: np.ndarray
         )
 
 
-def _range_of(x: np.ndarray[Any, Any]) -> tuple[float, float]:
+def _range_of(x: np.ndarray[Any, Any], where: str) -> tuple[float, float]:
     """The customary range that holds the values: 0-1, -1-1 or 0-255; else what they really span."""
     low, high = float(x.min()), float(x.max())
+    if low == high:
+        raise _refused(f"{where} holds {low:g} everywhere", cause="the images are empty")
     if x.dtype == np.uint8:
         return 0.0, 255.0
     for candidate in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
@@ -168,5 +207,5 @@ def _range_of(x: np.ndarray[Any, Any]) -> tuple[float, float]:
     return low, high
 
 
-def _refused(what: str, cause: str = "") -> DataRefused:
-    return DataRefused(what, cause=cause or "the file was not made for this", next="make the arrays again")
+def _refused(what: str, cause: str) -> DataRefused:
+    return DataRefused(what, cause=cause, next="make the arrays again and save them anew")

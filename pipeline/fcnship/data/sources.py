@@ -7,17 +7,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from fcnship.data.npz import dataset_from_arrays, read_npz
+from fcnship.data.npz import Dataset, dataset_from_arrays, read_npz
 from fcnship.errors import DataRefused, EnvironmentLacks, UsageError
+from fcnship.frameworks import import_keras
 from fcnship.hashing import sha256_of_file, sha256_of_value
 from fcnship.recipe import nearest
-
-if TYPE_CHECKING:
-    from fcnship.data.npz import Dataset
-else:
-    from fcnship.data.npz import Dataset
 
 __all__ = ["BUILT_IN", "Dataset", "Source", "find_data"]
 _DIGITS_TEST_IMAGES = 360
@@ -94,27 +90,33 @@ class KerasDataset:
 
     name: str
     files: tuple[str, ...]
-    load_with_keras: Callable[[], Any]
+    load_with_keras: Callable[[Any], Any]
 
     @property
     def folder(self) -> Path:
         """Keras's cache of data sets."""
-        return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+        return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"
 
     @property
-    def cached(self) -> bool:
-        """Whether every file lies in the cache."""
-        return all((self.folder / file).is_file() for file in self.files)
+    def missing(self) -> list[str]:
+        """The files that do not lie in the cache."""
+        return [str(self.folder / file) for file in self.files if not (self.folder / file).is_file()]
 
     def fingerprint(self) -> str:
         """The hash of the cached files, which are fetched first if they are not there."""
-        if not self.cached:
+        if self.missing:
             self._fetch()
+        if self.missing:
+            raise DataRefused(
+                f"Keras fetched {self.name}, but not into its cache {self.folder}",
+                cause="Keras may not write there, and used a folder for temporary files",
+                next="set KERAS_HOME to a folder that you may write",
+            )
         return sha256_of_value([sha256_of_file(self.folder / file) for file in self.files])
 
     def load(self) -> Dataset:
         """The images as Keras's loader orders them."""
-        if len(self.files) == 1 and self.cached:
+        if len(self.files) == 1 and not self.missing:
             # Read here and not by Keras, which allows pickles and deletes a file whose hash it does not know.
             return read_npz(self.folder / self.files[0], self.name)
         (x_train, y_train), (x_test, y_test) = self._fetch()
@@ -122,27 +124,21 @@ class KerasDataset:
         return dataset_from_arrays(self.name, arrays)
 
     def _fetch(self) -> Any:
+        keras = import_keras()
         try:
-            return self.load_with_keras()
+            return self.load_with_keras(keras)
         except Exception as error:  # noqa: BLE001 - Keras raises a bare Exception when it cannot download
-            missing = [str(self.folder / file) for file in self.files if not (self.folder / file).is_file()]
+            if not self.missing:
+                raise DataRefused(
+                    f"the data set {self.name} in {self.folder} cannot be read: {error}",
+                    cause="a file there is damaged, or was cut off while it was fetched",
+                    next=f"remove {self.folder / self.files[0]} and its like, and try again",
+                ) from None
             raise DataRefused(
                 f"the data set {self.name} could not be fetched: {error}",
                 cause="there is no network here, or the server does not answer",
-                next=f"put {', '.join(missing) or self.folder} there by hand, or use --data digits",
+                next=f"put {', '.join(self.missing)} there by hand, or use --data digits",
             ) from None
-
-
-def _mnist() -> Any:
-    import keras
-
-    return keras.datasets.mnist.load_data()
-
-
-def _fashion_mnist() -> Any:
-    import keras
-
-    return keras.datasets.fashion_mnist.load_data()
 
 
 _IDX = tuple(
@@ -151,8 +147,10 @@ _IDX = tuple(
 )
 BUILT_IN: dict[str, Source] = {
     "digits": Digits(),
-    "mnist": KerasDataset("mnist", ("mnist.npz",), _mnist),
-    "fashion_mnist": KerasDataset("fashion_mnist", _IDX, _fashion_mnist),
+    "mnist": KerasDataset("mnist", ("mnist.npz",), lambda keras: keras.datasets.mnist.load_data()),
+    "fashion_mnist": KerasDataset(
+        "fashion_mnist", _IDX, lambda keras: keras.datasets.fashion_mnist.load_data()
+    ),
 }
 
 
@@ -161,9 +159,21 @@ def find_data(text: str) -> Source:
 
     Raises:
         UsageError: there is nothing of that name.
+        DataRefused: what is there is no .npz file.
     """
     if text in BUILT_IN:
         return BUILT_IN[text]
+    try:
+        return _found(text)
+    except OSError as error:
+        raise UsageError(
+            f"the data set {text[:80]!r} cannot be looked up: {error.strerror}",
+            cause="it is no path, or a folder on the way to it may not be read",
+            next=f"name one of {', '.join(BUILT_IN)}, or the path of an .npz file",
+        ) from None
+
+
+def _found(text: str) -> Source:
     path = Path(text)
     if path.is_file() and path.suffix == ".npz":
         return NpzFile(path)

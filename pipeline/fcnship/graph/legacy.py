@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 from fcnship.graph.keras1 import MODELS, is_keras1, modern_layer, th_kernels
 
 MIRRORED_BACKEND = "theano"
 # Settings that Keras 3 no longer knows and that change nothing at inference.
+_FUNCTIONAL = "keras.src.models.functional"
+_KERNEL = ("filters", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 _DROPPED: dict[str, tuple[str, ...]] = {
     "*": ("input_dtype", "autocast"),
     "InputLayer": ("ragged",),
-    "DepthwiseConv2D": ("groups", "filters", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
+    "DepthwiseConv2D": ("groups", *_KERNEL),
+    "SeparableConv2D": ("groups", *_KERNEL[1:]),
+    "Conv2DTranspose": ("groups",),
     "BatchNormalization": (
         "renorm", "renorm_clipping", "renorm_momentum", "fused", "virtual_batch_size", "adjustment",
     ),
@@ -38,6 +43,9 @@ def _model(model: Any, notes: list[str]) -> Any:
     kind = model.get("class_name")
     if kind == "Model":
         model["class_name"] = "Functional"
+    if "module" in model:
+        # Keras 2 wrote the place of its own source file, keras.src.engine.functional or tf_keras's.
+        model.update(module="keras" if kind == "Sequential" else _FUNCTIONAL, registered_name=None)
     config = model["config"]
     if kind == "Sequential" and isinstance(config, list):
         notes.append("Sequential was a bare list of layers (Keras 2.2.2 or older)")
@@ -47,6 +55,8 @@ def _model(model: Any, notes: list[str]) -> Any:
         _give_input(config["layers"], notes)
     for layer in config["layers"]:
         _drop_input_shape(layer)
+    if kind != "Sequential":
+        _number_calls_from_zero(config, notes)
     return model
 
 
@@ -62,7 +72,7 @@ def _layer(layer: dict[str, Any], notes: list[str]) -> dict[str, Any]:
         if name in config:
             del config[name]
             if name == "groups":
-                notes.append("DepthwiseConv2D had groups (TensorFlow 2.4 and later 2.x)")
+                notes.append(f"{kind} had groups (TensorFlow 2.4 and later 2.x)")
     if isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
         (config["axis"],) = config["axis"]
     if kind == "LeakyReLU" and "alpha" in config:
@@ -84,6 +94,36 @@ def _initializer(initializer: dict[str, Any], notes: list[str]) -> None:
         notes.append("initializers had a dtype (Keras 2.2.4-tf)")
     if config.get("distribution") == "normal":
         config["distribution"] = "truncated_normal"
+
+
+def _number_calls_from_zero(config: dict[str, Any], notes: list[str]) -> None:
+    """Keras 2 counted the building of a nested model as its first call, and Keras 3 does not."""
+    nested = {layer["config"]["name"] for layer in config["layers"] if layer["class_name"] in MODELS}
+    references = [
+        reference
+        for part in (
+            *(layer.get("inbound_nodes", ()) for layer in config["layers"]),
+            config.get("output_layers"),
+        )
+        for reference in _references(part)
+        if reference[0] in nested
+    ]
+    for name in nested:
+        first = min((reference[1] for reference in references if reference[0] == name), default=0)
+        if first:
+            notes.append("calls of nested models were counted from one (Keras 2)")
+        for reference in references:
+            if reference[0] == name:
+                reference[1] -= first
+
+
+def _references(part: Any) -> Iterator[list[Any]]:
+    """Each ``[layer, call, output]`` in a list of calls, however deep."""
+    if isinstance(part, list) and len(part) >= 3 and isinstance(part[0], str):
+        yield part
+    elif isinstance(part, list):
+        for inner in part:
+            yield from _references(inner)
 
 
 def _plain_dtype(config: dict[str, Any]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 import tempfile
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fcnship.errors import ModelRefused
+from fcnship.graph.keras1 import MODELS
 from fcnship.graph.legacy import MIRRORED_BACKEND, kernels_stand_first, modern_config
 from fcnship.graph.model_file import ModelFile, objects_in, read_model_file
 from fcnship.graph.surgery.values import array_of
@@ -39,10 +42,9 @@ def load_model(path: Path | str, *, trust: bool = False) -> Any:
 def load_model_with_notes(path: Path | str, *, trust: bool = False) -> LoadedModel:
     """The same as ``load_model``, with what was mended in a file of an older Keras."""
     file = read_model_file(path)
-    _refuse_foreign(file)
     if not trust:
         _refuse_code(file)
-    if file.kind == "keras":
+    if file.kind == "keras" and not file.keras_version.startswith("2."):
         return LoadedModel(model=_load(file.path, file, file.config, trust))
     config, notes = modern_config(file.config)
     if not trust:
@@ -50,10 +52,7 @@ def load_model_with_notes(path: Path | str, *, trust: bool = False) -> LoadedMod
     model = _load_mended(file, config, trust)
     if file.backend == MIRRORED_BACKEND:
         count = _mirror_kernels(model)
-        notes = (
-            *notes,
-            f"written by the theano backend: {count} convolution kernels were flipped",
-        )
+        notes = (*notes, f"written by the theano backend: {count} convolution kernels were flipped")
     return LoadedModel(model=_of_one_tensor(model), notes=notes)
 
 
@@ -63,25 +62,37 @@ def _load_mended(file: ModelFile, config: Any, trust: bool) -> Any:
     if config == file.config and not first:
         return _load(file.path, file, config, trust)
     with tempfile.TemporaryDirectory(prefix="fcnship-") as folder:
-        copy = Path(folder) / "model.h5"
-        _write_mended(file, config, first, copy)
-        return _load(copy, file, config, trust)
+        mended = Path(folder) / f"model.{file.kind}"
+        if file.kind == "keras":
+            _write_archive(file, config, mended)
+        else:
+            _write_hdf5(file, config, first, mended)
+        return _load(mended, file, config, trust)
 
 
-def _write_mended(file: ModelFile, config: Any, first: frozenset[str], copy: Path) -> None:
+def _write_archive(file: ModelFile, config: Any, mended: Path) -> None:
+    with zipfile.ZipFile(file.path) as old, zipfile.ZipFile(mended, "w") as new:
+        for name in old.namelist():
+            if name != "config.json":
+                with old.open(name) as source, new.open(name, "w", force_zip64=True) as target:
+                    shutil.copyfileobj(source, target)
+        new.writestr("config.json", json.dumps(config))
+
+
+def _write_hdf5(file: ModelFile, config: Any, first: frozenset[str], mended: Path) -> None:
     import h5py
 
-    with h5py.File(file.path, "r") as old, h5py.File(copy, "w") as new:
+    with h5py.File(file.path, "r") as old, h5py.File(mended, "w") as new:
         old.copy("model_weights", new)
         for name in ("keras_version", "backend"):
             if name in old.attrs:
                 new.attrs[name] = old.attrs[name]
         new.attrs["model_config"] = json.dumps(config).encode("utf-8")
         for layer in first & set(new["model_weights"]):
-            _kernel_behind(new["model_weights"][layer])
+            _move_kernel(new["model_weights"][layer])
 
 
-def _kernel_behind(group: Any) -> None:
+def _move_kernel(group: Any) -> None:
     """From (filters, channels, rows, columns), Keras 1's ``th``, to (rows, columns, channels, filters)."""
     for name in group.attrs["weight_names"]:
         label = name.decode("utf-8") if isinstance(name, bytes) else name
@@ -126,15 +137,6 @@ def _builds(config: Any, trust: bool) -> bool:
     return True
 
 
-def _refuse_foreign(file: ModelFile) -> None:
-    if any(str(item.get("module", "")).split(".")[0] == "tf_keras" for item in objects_in(file.config)):
-        raise ModelRefused(
-            f"{file.path} was written by tf_keras, and Keras 3 does not read its .keras files",
-            cause="the two lay out the archive's weights differently",
-            next="load it with tf_keras and save it as model.h5",
-        )
-
-
 def _refuse_code(file: ModelFile) -> None:
     """Refuse Lambda layers and custom objects by name, before anything of the file can run."""
     for item in objects_in(file.config):
@@ -142,9 +144,13 @@ def _refuse_code(file: ModelFile) -> None:
         if kind in ("Lambda", "__lambda__"):
             raise _untrusted(file, f"Lambda layer {name}" if kind == "Lambda" else "a Python lambda")
         module = item.get("module")
-        if module is not None and str(module).split(".")[0] != "keras":
+        if module is not None and str(module).split(".")[0] not in _own_modules(kind):
             custom = item["config"] if kind == "function" else f"{kind} ({name})"
             raise _untrusted(file, f"custom object {custom}")
+
+
+def _own_modules(kind: str) -> tuple[str, ...]:
+    return ("keras", "tf_keras") if kind in MODELS else ("keras",)
 
 
 def _refuse_unknown(file: ModelFile, config: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_tensorflow
-from fcnship.graph.tracing import convertible_operations, write_erfc
+from fcnship.graph.tracing import convertible_operations, untraceable, write_erfc
 from fcnship.options import Layout
 
 OPSET = 18
@@ -28,7 +28,8 @@ def export(model: Any, path: Path, layout: Layout, metadata: dict[str, str]) -> 
     output ``probabilities`` is (batch, classes) or a map in the same order. ``metadata`` goes into the file.
 
     Raises:
-        ModelRefused: tf2onnx does not know an operation of the model, or the file would exceed 2 GB.
+        ModelRefused: the model cannot be traced at any size, tf2onnx does not know an operation of it, or
+            the file would exceed 2 GB.
     """
     import onnx
 
@@ -68,8 +69,12 @@ def _convert(model: Any, large: list[Any], layout: Layout) -> tuple[Any, dict[st
     outputs = [OUTPUT] if nchw and len(model.outputs[0].shape) == 4 else None
     function, signature = tf.function(call), [image, *weights]
     try:
-        with convertible_operations(), _real_transposes(), _quiet():
+        with convertible_operations():
             captures = function.get_concrete_function(*signature).graph.captures
+    except (TypeError, ValueError) as error:
+        raise untraceable(model, error) from error
+    try:
+        with _real_transposes(), _quiet():
             converted, _ = tf2onnx.convert.from_function(
                 function,
                 input_signature=signature,
@@ -78,7 +83,7 @@ def _convert(model: Any, large: list[Any], layout: Layout) -> tuple[Any, dict[st
                 inputs_as_nchw=[INPUT] if nchw else None,
                 outputs_as_nchw=outputs,
             )
-    except (TypeError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+    except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise _unconverted(model, str(error)) from error
     _check_operators(converted, model)
     values = {f"weight_{index}": np.asarray(variable) for index, variable in enumerate(large)}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_tensorflow
+
+Padding = str | list[list[int]]
 
 
 @contextlib.contextmanager
@@ -25,9 +29,7 @@ def convertible_operations() -> Iterator[None]:
     def convolution(layer: Any, inputs: Any, kernel: Any) -> Any:
         if layer.data_format != "channels_last":
             return inherited(layer, inputs, kernel)
-        return tf.nn.conv2d(
-            inputs, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate
-        )
+        return tf.nn.conv2d(inputs, kernel, layer.strides, _padding(layer), dilations=layer.dilation_rate)
 
     def dense_on_map(layer: Any, inputs: Any, training: bool | None = None) -> Any:
         if len(inputs.shape) != 4:
@@ -44,19 +46,34 @@ def convertible_operations() -> Iterator[None]:
         keras.layers.Dense.call = dense
 
 
+def _padding(layer: Any) -> Padding:
+    """``same`` around a dilated kernel in numbers: it goes with stride 1 alone, so it is the same at every
+    size, and ONNX Runtime has no automatic padding with dilation.
+    """
+    if layer.padding != "same" or max(layer.dilation_rate) == 1:
+        return str(layer.padding).upper()
+    around = [(k - 1) * d for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
+    return [[0, 0], *([total // 2, total - total // 2] for total in around), [0, 0]]
+
+
 def write_erfc(graph: Any, node: Any, name: str, _: Any) -> None:
     """A tf2onnx handler: ``erfc(x)``, of which ``gelu`` is made, is ``1 - erf(x)``; ONNX has Erf alone."""
     import numpy as np
 
-    dtype, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
+    dtypes, shapes = [graph.get_dtype(node.output[0])], [graph.get_shape(node.output[0])]
     graph.remove_node(name)
     one = graph.make_const(f"{name}_one", np.ones((), np.float32))
-    erf = graph.make_node("Erf", node.input, shapes=[shape], dtypes=[dtype])
+    erf = graph.make_node("Erf", node.input, shapes=shapes, dtypes=dtypes)
     graph.make_node(
-        "Sub",
-        [one.output[0], erf.output[0]],
-        outputs=node.output,
-        name=name,
-        shapes=[shape],
-        dtypes=[dtype],
+        "Sub", [one.output[0], erf.output[0]], outputs=node.output, name=name, shapes=shapes, dtypes=dtypes
+    )
+
+
+def untraceable(model: Any, error: Exception) -> ModelRefused:
+    """The refusal of a model that TensorFlow cannot trace while height and width are left open."""
+    told = re.search(r"^\s*(\w+Error: .+)$", str(error), re.MULTILINE)
+    return ModelRefused(
+        f"{model.name} cannot be traced for any size: {told[1] if told else str(error).strip()}",
+        cause="a layer asks for the size itself in Python (UpSampling2D but for 'nearest' among others)",
+        next="replace that layer, by Conv2DTranspose or UpSampling2D with interpolation='nearest'",
     )

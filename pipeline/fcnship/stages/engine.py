@@ -6,7 +6,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -103,27 +102,23 @@ def chosen_flavour(session: Session) -> Built | None:
 
 
 def _built(session: Session, flavour: Built, path: Path) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        request, facts = Path(folder, "request.json"), Path(folder, "facts.json")
-        request.write_text(
-            json.dumps(
-                {
-                    "onnx": str(session.workspace.path(ONNX_FILE).resolve()),
-                    "engine": str(path.resolve()),
-                    "facts": str(facts),
-                    "flavour": flavour,
-                    "input": INPUT,
-                    "profiles": [_shapes(session, index) for index in range(len(session.profiles))],
-                }
-            ),
-            encoding="utf-8",
-        )
-        command = [sys.executable, "-m", "fcnship.device.build", str(request)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        if done.returncode:
-            raise _failure(done, flavour)
-        found: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))
-        return found
+    # Beside the plan, in its temporary folder: should this process be killed, the next build clears them too.
+    request, facts = path.with_name("request.json"), path.with_name("facts.json")
+    wanted = {
+        "onnx": str(session.workspace.path(ONNX_FILE).resolve()),
+        "engine": str(path.resolve()),
+        "facts": str(facts.resolve()),
+        "flavour": flavour,
+        "input": INPUT,
+        "profiles": [_shapes(session, index) for index in range(len(session.profiles))],
+    }
+    request.write_text(json.dumps(wanted), encoding="utf-8")
+    command = [sys.executable, "-m", "fcnship.device.build", str(request)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        raise _failure(done, flavour)
+    found: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))
+    return found
 
 
 def _shapes(session: Session, index: int) -> dict[str, list[int]]:

@@ -66,11 +66,7 @@ def compose(session: Session) -> dict[str, Any]:
         "warnings": warnings(rows["accuracy"]),
         "environment": rows["environment"],
         "model": facts,
-        "data": {
-            "name": session.data_source.name,
-            "sha256": session.data_fingerprint,
-            **session.record("validate").facts["images"],
-        },
+        "data": session.record("validate").facts["data"],
         "profiles": [profile.as_json() for profile in session.profiles],
         "variants": rows["variants"],
         "stages": _stages(session),

@@ -10,6 +10,7 @@ from fcnship.driver import StageResult
 from fcnship.frameworks import import_keras, import_tensorflow
 from fcnship.graph.loading import load_model
 from fcnship.graph.onnx_export import INPUT, OUTPUT
+from fcnship.graph.tracing import untraceable
 from fcnship.session import Session
 
 FOLDER = "savedmodel"
@@ -38,11 +39,14 @@ class SavedModel:
         tf = import_tensorflow()
         model = load_model(session.network_file)
         image = tf.TensorSpec((None, None, None, model.inputs[0].shape[-1]), tf.float32, name=INPUT)
+        serve = tf.function(lambda image: {OUTPUT: model(image, training=False)}, input_signature=[image])
+        try:
+            serve.get_concrete_function()
+        except (TypeError, ValueError) as error:
+            raise untraceable(model, error) from error
         archive = keras.export.ExportArchive()
         archive.track(model)
-        archive.add_endpoint(
-            "serve", lambda image: {OUTPUT: model(image, training=False)}, input_signature=[image]
-        )
+        archive.add_endpoint("serve", serve)
         with session.workspace.writing(FOLDER) as path:
             archive.write_out(str(path), verbose=False)
         return StageResult(files=(FOLDER,))

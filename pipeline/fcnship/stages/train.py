@@ -34,8 +34,9 @@ class Train:
 
     def inputs(self, session: Session) -> Mapping[str, str]:
         """The recipe or the model, the data, the seed, and for a recipe the profiles it is trained for."""
-        inputs = {"model": session.source.sha256, "data": session.data_fingerprint}
-        if isinstance(session.source, Recipe):
+        recipe = isinstance(session.source, Recipe)
+        inputs = {"recipe" if recipe else "model": session.source.sha256, "data": session.data_fingerprint}
+        if recipe:
             inputs |= {"seed": str(session.options.seed), "profiles": _profiles(session)}
         if session.options.value_range:
             inputs["value range"] = "{:g},{:g}".format(*session.options.value_range)
@@ -106,6 +107,12 @@ def _take_over(session: Session, source: ModelFile) -> StageResult:
 def _check_convolutional(session: Session, model: Any) -> None:
     """Before anything is trained: the network, once it is fully convolutional, serves every profile."""
     facts = facts_of(model)
+    if facts.network.channels_first:
+        raise ModelRefused(
+            f"{model.name} takes its images channels first",
+            cause="TensorFlow convolves channels last on a CPU; the ONNX file is channels first all the same",
+            next="build the model with data_format='channels_last'",
+        )
     if facts.geometry.input_size:
         facts = facts_of(convert(model, head=session.options.head))
     check_profiles(facts, session.profiles, training=isinstance(session.source, Recipe))

@@ -13,7 +13,9 @@ import numpy as np
 from fcnship.data.images import resize, to_range
 from fcnship.driver import StageResult
 from fcnship.frameworks import import_keras
+from fcnship.graph.cost import cost_of
 from fcnship.graph.facts import ModelFacts
+from fcnship.graph.loading import load_model
 from fcnship.machine import available_bytes, environment
 from fcnship.runners import ORIGINAL, Runner, Unrunnable, open_runner, run
 from fcnship.session import Session
@@ -21,9 +23,10 @@ from fcnship.sizes import Size
 from fcnship.stages.onnx import FILE as ONNX_FILE
 from fcnship.stages.savedmodel import FOLDER as SAVEDMODEL_FOLDER
 from fcnship.stages.train import MODEL
-from fcnship.verify.accuracy import accuracy_rows, accuracy_sizes
+from fcnship.verify.accuracy import accuracy_rows, accuracy_sizes, images_for
 from fcnship.verify.latency import latency_rows
 from fcnship.verify.parity import parity_cases, parity_row
+from fcnship.verify.tolerance import Tolerance
 
 FILE = "validation.json"
 BEFORE_CONVERSION = "original"
@@ -76,6 +79,7 @@ class _Steps:
 
     def __init__(self, session: Session, runners: Sequence[Runner]) -> None:
         self._session, self._runners = session, runners
+        self._tolerance = Tolerance(load_model(session.network_file))
         self._cases = parity_cases(session.facts.network, session.profiles)
         self._ladder = accuracy_sizes(session.profiles)
         self._timed = sorted({s for p in session.profiles for s in (p.min, p.opt, p.max)})
@@ -83,12 +87,13 @@ class _Steps:
         self._total = len(self._cases) + len(self._ladder) * len(runners) + len(self._timed)
 
     def parity(self) -> list[dict[str, Any]]:
-        original, candidates = self._runners[0], self._runners[1:]
+        original, candidates, network = self._runners[0], self._runners[1:], self._session.facts.network
         rows = []
         for size, batch in self._cases:
             images = self._images(size, self._affordable(size, batch))
             expected = run(original, images)
-            rows += [parity_row(candidate, ORIGINAL, images, expected) for candidate in candidates]
+            bounds = self._tolerance.at(images, expected, cost_of(network, size).multiply_adds)
+            rows += [parity_row(candidate, ORIGINAL, images, expected, *bounds) for candidate in candidates]
             self._step(f"parity at {size}")
         return [row for row in (*self._conversion(), *rows) if row]
 
@@ -99,21 +104,25 @@ class _Steps:
         if not session.converted or trained is None:
             return []
         before = open_runner(ORIGINAL, session.workspace.path(MODEL), session.options.layout)
+        tolerance = Tolerance(load_model(session.workspace.path(MODEL)))
         rows = []
         for batch in sorted({1, max(p.batch[2] for p in session.profiles)}):
             images = self._images(trained, self._affordable(trained, batch))
-            rows.append(parity_row(self._runners[0], BEFORE_CONVERSION, images, run(before, images)))
+            expected, cost = run(before, images), cost_of(session.facts.network, trained)
+            bounds = tolerance.at(images, expected, cost.multiply_adds)
+            rows.append(parity_row(self._runners[0], BEFORE_CONVERSION, images, expected, *bounds))
         return rows
 
     def accuracy(self) -> list[dict[str, Any]]:
         data, value_range = self._session.data, self._session.facts.value_range
         rows = []
         for size in self._ladder:
+            count = images_for(cost_of(self._session.facts.network, size).multiply_adds)
             batch = self._affordable(size, max(p.batch[2] for p in self._session.profiles))
             for runner in self._runners:
                 # Batches may be larger than any profile's where the variant takes any.
                 most = batch if runner.variant.startswith("engine-") else self._affordable(size, 512)
-                rows.append(accuracy_rows(runner, data, value_range, size, most))
+                rows.append(accuracy_rows(runner, data, value_range, size, most, count))
                 self._step(f"accuracy at {size}")
         return [row for row in rows if row]
 
@@ -136,8 +145,6 @@ class _Steps:
 
     def _affordable(self, size: Size, batch: int) -> int:
         """As many of the images as fit into a share of the free memory."""
-        from fcnship.graph.cost import cost_of
-
         each = cost_of(self._session.facts.network, size).peak_bytes
         return max(1, min(batch, available_bytes() // _SHARE_OF_MEMORY // max(each, 1)))
 
@@ -183,5 +190,10 @@ def _measured(session: Session, relative: str) -> dict[str, Any]:
 
 
 def _facts(session: Session, rows: Mapping[str, Any]) -> dict[str, Any]:
-    images = {"train": len(session.data.x_train), "test": len(session.data.x_test)}
-    return {"comparisons": len(rows["parity"]), "images": images}
+    data = {
+        "name": session.data_source.name,
+        "sha256": session.data_fingerprint,
+        "train": len(session.data.x_train),
+        "test": len(session.data.x_test),
+    }
+    return {"comparisons": len(rows["parity"]), "data": data}

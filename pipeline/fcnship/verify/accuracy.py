@@ -13,7 +13,8 @@ from fcnship.runners import Runner, Unrunnable, run
 from fcnship.sizes import Profile, Size, ladder
 
 Array = np.ndarray[Any, Any]
-MOST_IMAGES = 2000
+MOST_IMAGES, _LEAST_IMAGES = 2000, 8
+_MULTIPLY_ADDS_A_SIZE = 4 * 10**11
 _PIXELS_A_BATCH = 1 << 19
 _OBLONG = 1.4
 
@@ -38,22 +39,32 @@ def scores_of(outputs: Array) -> Array:
     return outputs.mean(axis=(1, 2)) if outputs.ndim == 4 else outputs
 
 
-def test_images(data: Dataset) -> tuple[Array, Array]:
-    """The test images and labels; of a large test set the same ``MOST_IMAGES`` always."""
-    if len(data.x_test) <= MOST_IMAGES:
+def images_for(multiply_adds: int) -> int:
+    """How many test images a pass of so many multiply-adds allows, in some ten seconds on two cores."""
+    return max(_LEAST_IMAGES, min(MOST_IMAGES, _MULTIPLY_ADDS_A_SIZE // max(multiply_adds, 1)))
+
+
+def test_images(data: Dataset, most: int) -> tuple[Array, Array]:
+    """The test images and labels; of a larger test set the same ``most`` always."""
+    if len(data.x_test) <= most:
         return data.x_test, data.y_test
-    chosen = np.sort(np.random.default_rng(0).permutation(len(data.x_test))[:MOST_IMAGES])
+    chosen = np.sort(np.random.default_rng(0).permutation(len(data.x_test))[:most])
     return data.x_test[chosen], data.y_test[chosen]
 
 
 def accuracy_rows(
-    runner: Runner, data: Dataset, value_range: tuple[float, float], size: Size, most_batch: int
+    runner: Runner,
+    data: Dataset,
+    value_range: tuple[float, float],
+    size: Size,
+    most_batch: int,
+    most_images: int = MOST_IMAGES,
 ) -> dict[str, Any] | None:
     """One row of the report: the share of test images, resized to ``size``, that are classified rightly.
 
     None where the runner does not serve this size.
     """
-    images, labels = test_images(data)
+    images, labels = test_images(data, most_images)
     batch = max(1, min(_PIXELS_A_BATCH // size.pixels, most_batch))
     right = 0
     try:

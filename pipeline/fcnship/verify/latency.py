@@ -11,9 +11,10 @@ import numpy as np
 from fcnship.runners import ORIGINAL, Runner
 
 Array = np.ndarray[Any, Any]
-_WARM_UP = 5
+_WARM_UP, _WARM_UP_SECONDS = 5, 2.0
 _SECONDS_A_SIZE = 3.0
-_LEAST_ROUNDS, _MOST_ROUNDS = 12, 60
+# A round of slow networks may take many seconds: five must do then, and the interval shows their worth.
+_LEAST_ROUNDS, _MOST_ROUNDS = 5, 60
 _RESAMPLES = 2000
 
 
@@ -25,13 +26,20 @@ def latency_rows(runners: Sequence[Runner], images: Array) -> list[dict[str, Any
     with a 95 % bootstrap interval. Timed is inference alone: images lie ready in the runtime's own form.
     """
     prepared = [runner.prepare(images) for runner in runners]
-    for _ in range(_WARM_UP):
-        for runner, feed in zip(runners, prepared, strict=True):
-            runner.infer(feed)
+    _warm_up(runners, prepared)
     seconds = _measured(runners, prepared)
     return [
         _row(runner.variant, images, seconds[:, index], seconds[:, 0]) for index, runner in enumerate(runners)
     ]
+
+
+def _warm_up(runners: Sequence[Runner], prepared: Sequence[Any]) -> None:
+    end = time.perf_counter() + _WARM_UP_SECONDS
+    for done in range(_WARM_UP):
+        if done and time.perf_counter() > end:
+            return
+        for runner, feed in zip(runners, prepared, strict=True):
+            runner.infer(feed)
 
 
 def _measured(runners: Sequence[Runner], prepared: Sequence[Any]) -> Array:

@@ -12,7 +12,6 @@ from fcnship.graph.nodes import Network
 from fcnship.graph.propagate import is_legal
 from fcnship.runners import Runner, Unrunnable, run
 from fcnship.sizes import Profile, Size
-from fcnship.verify.tolerance import tolerance_for
 
 Array = np.ndarray[Any, Any]
 _ODD_BETWEEN = (0.31, 0.57, 0.83)
@@ -40,7 +39,14 @@ def parity_cases(network: Network, profiles: Sequence[Profile]) -> list[tuple[Si
     return sorted(cases)
 
 
-def parity_row(candidate: Runner, reference: str, images: Array, expected: Array) -> dict[str, Any] | None:
+def parity_row(
+    candidate: Runner,
+    reference: str,
+    images: Array,
+    expected: Array,
+    tolerance: float,
+    noise: float | None,
+) -> dict[str, Any] | None:
     """One row of the report: how a candidate's outputs differ from the reference's on these images.
 
     None where the candidate says that it does not serve this size (an engine outside its profiles).
@@ -50,7 +56,6 @@ def parity_row(candidate: Runner, reference: str, images: Array, expected: Array
     except Unrunnable:
         return None
     batch, height, width, _ = images.shape
-    tolerance = tolerance_for(candidate.variant, float(np.abs(expected).max(initial=0.0)))
     return {
         "variant": candidate.variant,
         "reference": reference,
@@ -58,6 +63,7 @@ def parity_row(candidate: Runner, reference: str, images: Array, expected: Array
         "width": width,
         "batch": batch,
         **compare(outputs, expected, tolerance),
+        "noise_floor": noise,
     }
 
 

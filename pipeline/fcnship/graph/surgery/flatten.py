@@ -84,17 +84,23 @@ def dense(surgeon: Surgeon, call: Call) -> list[Value]:
 
 def conv_weights(layer: Any, window: Window, affine: Affine | None) -> list[Any]:
     """The kernel (rows, columns, channels, units), and the bias, of the convolution that a Dense becomes."""
+    from keras import ops
+
+    kernel, bias = _scaled(layer, affine) if affine else (layer.kernel, layer.bias)
+    places = ops.reshape(kernel, (*window.extents, layer.units))
+    if window.order != "hwc":
+        places = ops.transpose(places, (*(window.order.index(axis) for axis in "hwc"), 3))
+    return [places] if bias is None else [places, ops.convert_to_tensor(bias)]
+
+
+def _scaled(layer: Any, affine: Affine) -> tuple[Any, Any]:
+    """Kernel and bias with the scale and shift before the layer taken in, in double precision."""
     import numpy as np
 
     kernel = array_of(layer.kernel)
-    bias = [array_of(layer.bias)] if layer.use_bias else []
-    if affine:
-        wide = kernel.astype(np.float64)
-        moved = affine.shift @ wide + (bias[0] if bias else 0.0)
-        bias = [moved.astype(kernel.dtype)]
-        kernel = (affine.scale[:, None] * wide).astype(kernel.dtype)
-    places = kernel.reshape(*window.extents, kernel.shape[-1])
-    return [places.transpose(*(window.order.index(axis) for axis in "hwc"), 3), *bias]
+    wide = kernel.astype(np.float64)
+    bias = affine.shift @ wide + (array_of(layer.bias) if layer.use_bias else 0.0)
+    return (affine.scale[:, None] * wide).astype(kernel.dtype), bias.astype(kernel.dtype)
 
 
 def _conv_config(surgeon: Surgeon, op: Any, window: Window, *, split: bool, biased: bool) -> dict[str, Any]:
@@ -140,7 +146,7 @@ def _flattened(surgeon: Surgeon, call: Call, order: str) -> list[Value]:
         raise refusal(
             call.op,
             "it stands straight on the input: no convolution comes before it",
-            "put at least one convolution before it; a network of dense layers alone has nothing to slide",
+            "put at least one convolution before it; dense layers alone have nothing to slide",
         )
     window = _window_of(surgeon, call, order)
     size = f"{window.rows}x{window.columns}x{window.channels}"

@@ -15,7 +15,7 @@ GLOBAL_POOLS = names(
 )
 MAP_LAYERS = names(
     "UpSampling2D ZeroPadding2D Cropping2D SpatialDropout2D RandomFlip RandomRotation RandomZoom "
-    "RandomTranslation RandomContrast RandomBrightness"
+    "RandomTranslation RandomContrast RandomBrightness LayerScale StochasticDepth"
 )
 # At inference these hand on what they get, so even a waiting scale and shift may pass them.
 IDLE = names("Dropout GaussianDropout GaussianNoise AlphaDropout ActivityRegularization Identity")

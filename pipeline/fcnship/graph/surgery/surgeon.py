@@ -84,12 +84,12 @@ class Surgeon:
             return new(*args, **(kwargs or {}))
         settings = {**(op.get_config() if config is None else config), "name": self.free_name(op.name)}
         new = self._built[id(op), role] = _made(op, cls or type(op), settings)
-        output = new(*args, **(kwargs or {}))
-        if weights is None and isinstance(op, keras.layers.Layer):
-            weights = op.get_weights
-        values = weights() if weights else ()
-        if len(values):
-            new.set_weights(values)
+        output = _called_without_drawing(new, args, kwargs or {})
+        if isinstance(op, keras.layers.Layer):
+            # Given tensors and not arrays, TensorFlow lets both models share the memory until one is trained.
+            values = weights() if weights else [weight.value for weight in op.weights]
+            for weight, value in zip(new.weights, values, strict=True):
+                weight.assign(value)
         if hasattr(new, "finalize_state"):
             new.finalize_state()
         return output
@@ -134,6 +134,18 @@ def activation_name(op: Any) -> str:
     """The name of a layer's activation function; ``linear`` for none."""
     function = getattr(op, "activation", None)
     return "linear" if function is None else str(getattr(function, "__name__", function))
+
+
+def _called_without_drawing(new: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+    """The layer's first call, which builds it; drawing kernels at random would cost VGG16 half a gigabyte."""
+    import keras
+
+    if not isinstance(new, (keras.layers.Conv2D, keras.layers.Dense)):
+        return new(*args, **kwargs)
+    initializer, new.kernel_initializer = new.kernel_initializer, keras.initializers.Zeros()
+    output = new(*args, **kwargs)
+    new.kernel_initializer = initializer
+    return output
 
 
 def _made(op: Any, cls: Any, settings: Mapping[str, Any]) -> Any:

@@ -1,0 +1,34 @@
+"""Builds that are made once, and that tests look at or take a copy of."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from builds import BUILD_TINY, MAIN_JOB, TINY, Job, built
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``tiny.py`` and, after ``fcnship build tiny.py --profile 8-16``, ``artifacts/tiny``.
+
+    For looking only: other tests look at it too.
+    """
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.py").write_text(TINY, encoding="utf-8")
+    built(*BUILD_TINY, cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_copy(tiny_folder: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, times of files included, to change."""
+    return Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """The main job, done once. For looking only."""
+    folder = tmp_path_factory.mktemp("main")
+    return Job(folder=folder, done=built(*MAIN_JOB, cwd=folder))
