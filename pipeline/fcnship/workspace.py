@@ -75,7 +75,7 @@ class StageRecord:
         record = cls(**{**row, "artifacts": tuple(Artifact.from_json(a) for a in row["artifacts"])})
         for key, kind in _KINDS.items():
             if not isinstance(getattr(record, key), kind):
-                raise TypeError(f"{key} is {getattr(record, key)!r}")
+                raise ValueError(f"{key} is {getattr(record, key)!r}")
         if record.status not in get_args(Status):
             raise ValueError(f"status is {record.status!r}")
         return record
@@ -211,7 +211,8 @@ class Workspace:
             raise self._damaged(error) from None
 
     def _damaged(self, error: Exception) -> ArtifactError:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        what = str(error) if isinstance(error, ValueError | OSError) else "it holds no records of stages"
+        what = f"{error} is missing" if isinstance(error, KeyError) else what
         return ArtifactError(
             f"{self.path('run.json')} is damaged: {what}",
             cause="it was cut off, edited or written by another program",

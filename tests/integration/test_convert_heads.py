@@ -106,14 +106,6 @@ def test_settings_are_kept():
     assert new.get_layer("scores").kernel_regularizer.l2 == pytest.approx(0.1)
 
 
-def test_a_backbone_that_was_frozen_in_inference_stays_so():
-    original = with_weights(BUILD["nested"]())
-    converted = convert(original)
-    batch = images(original, (12, 12, 2))
-    trained, used = (np.asarray(converted(batch, training=flag)) for flag in (True, False))
-    assert np.array_equal(trained, used)
-
-
 def test_training_one_model_leaves_the_other_alone():
     original = with_weights(BUILD["sequential"]())
     converted = convert(original)

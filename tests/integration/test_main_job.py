@@ -109,7 +109,8 @@ def test_parity_covers_the_range(job: Job, variant: str) -> None:
     for row in rows:
         assert row["reference"] == "keras"
         assert row["passed"]
-        assert row["max_abs"] <= row["tolerance"] <= 1e-5
+        assert row["max_abs"] < 1e-5
+        assert row["max_abs"] <= row["tolerance"] < 1e-4
         assert row["argmax_flips"] == 0
 
 
@@ -141,11 +142,11 @@ def test_latency_at_min_opt_and_max(job: Job, variant: str) -> None:
 def test_the_engine_is_listed_as_built_and_not_run(job: Job) -> None:
     engine = next(row for row in job.report["variants"] if row["variant"] == "engine-fp32")
     assert engine["status"] == "not run"
-    assert engine["reason"] == "built, not run: no NVIDIA GPU answers here"
+    assert "no NVIDIA GPU answers here" in engine["reason"]
     assert engine["bytes"] == (job.run / engine["path"]).stat().st_size > 100_000
     assert engine["sha256"] == sha256(job.run / engine["path"])
     assert not any(job.rows(what, "engine-fp32") for what in ("parity", "accuracy", "latency"))
-    assert engine["reason"] in job.done.stdout
+    assert engine["reason"] in " ".join(job.done.stdout.split())  # wrapped at the width of the console
     about = read((job.run / engine["path"]).with_suffix(".json"))
     assert about["onnx_sha256"] == sha256(job.run / "onnx/fp32.onnx")
     assert about["profiles"] == job.report["profiles"]

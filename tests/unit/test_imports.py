@@ -12,12 +12,14 @@ import pytest
 import fcnship
 
 HEAVY = {
-    "tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "tensorrt", "tensorrt_rtx", "polygraphy", "h5py",
-}  # fmt: skip
+    *("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime"),
+    *("tensorrt", "tensorrt_rtx", "polygraphy", "sklearn", "h5py"),
+}
 MODULES = [module.name for module in pkgutil.walk_packages(fcnship.__path__, "fcnship.")]
-# What runs in one process: a fresh interpreter for each of some 90 modules would take a minute.
+# A fork for each module, after the light libraries: a fresh interpreter for each would take a minute.
 ALONE = """
 import importlib, os, sys
+import numpy, rich.progress, rich.table, typer
 for name in sys.argv[1:]:
     child = os.fork()
     if child == 0:

@@ -77,7 +77,9 @@ def test_profiles_are_given_once_and_at_least_once() -> None:
 )
 def test_choices_are_checked_from_python_too(option: str, known: str) -> None:
     assert refusal(**{option: "nope"}) == (
-        f"there is no {option} 'nope'\n  cause: it is one of {known}\n  next:  give one of these as --{option}"
+        f"there is no {option} 'nope'\n"
+        f"  cause: it is one of {known}\n"
+        f"  next:  give one of these as --{option}"
     )
 
 

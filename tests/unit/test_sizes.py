@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,7 +146,7 @@ def test_a_ladder_rises_from_min_to_max(profile: Profile, steps: int) -> None:
     sizes = ladder(profile, steps)
     assert (sizes[0], sizes[-1]) == (profile.min, profile.max)
     assert len(set(sizes)) == len(sizes) <= steps
-    for lower, higher in zip(sizes, sizes[1:], strict=False):
+    for lower, higher in pairwise(sizes):
         assert lower.within(profile.min, higher)
 
 

@@ -83,7 +83,7 @@ def _split(position: Images, side: int) -> tuple[Images, Images]:
     """A position in the padded image as a whole index and the share of the next one."""
     position = np.clip(position, 0, side + 1 - 1e-3)
     whole = position.astype(np.int32)
-    return whole, (position - whole)[..., None]
+    return whole, (position - whole.astype(np.float32))[..., None]
 
 
 def _mix(a: Images, b: Images, share: Images) -> Images:

@@ -209,6 +209,6 @@ def _check_operators(converted: Any, model: Any) -> None:
 def _unconverted(model: Any, why: str) -> ModelRefused:
     return ModelRefused(
         f"{model.name} cannot be written as ONNX: {why}",
-        cause="tf2onnx does not convert an operation of it (grouped convolutions among others)",
+        cause="tf2onnx does not convert an operation of it",
         next="replace that layer, or report it with the model's layers: fcnship explain MODEL",
     )

@@ -54,8 +54,7 @@ def rights_of(network: Network, size: Size, crop: Size, output: int) -> Rights:
     if sees_everything(network, target):
         reasons["a layer lets every cell see the whole image, which a crop does not hold"] = every
     if part.rows.touches_padding[0] or part.columns.touches_padding[0]:
-        why = f"{padding} at the border of the crop, where the larger image has pixels"
-        reasons[why] = every & ~(every & whole.touches_padding & (np.array(must.shape) == 1).all())
+        reasons[f"{padding} at the border of the crop, where the larger image has pixels"] = every
     reasons[f"{padding} at the border of the larger image"] = whole.touches_padding
     reasons["its crop reaches beyond the larger image"] = ~fits
     explained = np.logical_or.reduce([must, *reasons.values()])

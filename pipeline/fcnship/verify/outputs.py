@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,11 +110,3 @@ def error_of(outputs: Array, expected: Array) -> Array:
         return np.full(expected.shape, np.inf)
     error = np.abs(outputs.astype(np.float64) - expected.astype(np.float64))
     return np.where(np.isfinite(error), error, np.inf)
-
-
-def checked(function: Callable[[], Array]) -> Array | None:
-    """The answer, or None where the model cannot run on this input at all."""
-    try:
-        return function()
-    except Exception:  # noqa: BLE001 - TensorFlow and Keras raise many kinds for a map without cells
-        return None

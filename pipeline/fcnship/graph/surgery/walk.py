@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -38,7 +37,7 @@ def graph_of(model: Any) -> Any:
     return model
 
 
-def walk(graph: Any, values: Sequence[Value], visit: Visit, training: bool | None = None) -> list[Value]:
+def walk(graph: Any, values: Sequence[Value], visit: Visit) -> list[Value]:
     """Call ``visit`` for each call of a layer, in topological order, and return the outputs' values.
 
     Keras has no public way to its nodes: ``clone_model`` hands each call to a function, but cannot open
@@ -50,7 +49,7 @@ def walk(graph: Any, values: Sequence[Value], visit: Visit, training: bool | Non
             if node.is_input or any(id(tensor) not in known for tensor in node.input_tensors):
                 continue
             args, kwargs = node.arguments.fill_in(known)
-            outputs = _visit(node.operation, args, _with_training(node.operation, kwargs, training), visit)
+            outputs = _visit(node.operation, args, kwargs, visit)
             known.update(zip(map(id, node.outputs), outputs, strict=True))
     return [known[id(tensor)] for tensor in graph.outputs]
 
@@ -72,17 +71,10 @@ def _visit(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], visit: Visit)
     if not isinstance(op, keras.Model):
         return visit(op, args, kwargs)
     inner = graph_of(op)
-    training = kwargs.pop("training", None)
+    # A model overrules a "training" that was written down with a call of its layers, so it may be left out.
+    kwargs = {name: value for name, value in kwargs.items() if name != "training"}
     given = [leaf for leaf in keras.tree.flatten((args, kwargs)) if leaf is not None]
     values = [leaf for leaf in given if isinstance(leaf, Value)]
     if len(given) != len(inner.inputs) or len(values) != len(given):
         raise refusal(op, "a nested model is called with more than its inputs", "call it on tensors alone")
-    return walk(inner, values, visit, training)
-
-
-def _with_training(op: Any, kwargs: dict[str, Any], training: bool | None) -> dict[str, Any]:
-    """A nested model called with ``training=False`` hands that on to its layers, as Keras does."""
-    if training is None or kwargs.get("training") is not None:
-        return dict(kwargs)
-    takes = "training" in inspect.signature(op.call).parameters
-    return {**kwargs, "training": training} if takes else dict(kwargs)
+    return walk(inner, values, visit)

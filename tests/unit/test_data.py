@@ -1,0 +1,93 @@
+"""The data sets: found by name or path, with a fingerprint that costs little."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fcnship.data import find_data
+from fcnship.data.sources import BUILT_IN, Digits, KerasDataset, NpzFile
+from fcnship.errors import DataRefused, FcnshipError, UsageError
+from fcnship.hashing import sha256_of_file, sha256_of_value
+
+
+def not_found(text: str) -> FcnshipError:
+    with pytest.raises(FcnshipError) as caught:
+        find_data(text)
+    return caught.value
+
+
+def test_built_in_sets_and_files_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "signs.npz"
+    path.write_bytes(b"12345")
+    assert find_data("digits") == Digits()
+    found = find_data(str(path))
+    assert found == NpzFile(path)
+    assert found.name == "signs"
+    assert found.fingerprint() == sha256_of_file(path)
+
+
+def test_data_that_is_not_there(tmp_path: Path) -> None:
+    error = not_found("fashion")
+    assert isinstance(error, UsageError)
+    assert str(error) == (
+        "there is no data set 'fashion'\n"
+        "  cause: it is neither a file nor one of digits, mnist, fashion_mnist; "
+        "did you mean 'fashion_mnist'?\n"
+        "  next:  name one of these, or the path of an .npz file"
+    )
+    assert not_found(str(tmp_path)).what == f"there is no data set {str(tmp_path)!r}"
+    assert not_found("").what == "there is no data set ''"
+    assert not_found("d" * 300).what == f"the data set {'d' * 80!r} cannot be looked up: File name too long"
+
+
+def test_a_file_that_is_no_data(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.touch()
+    error = not_found(str(path))
+    assert isinstance(error, DataRefused)
+    assert str(error) == (
+        f"{path} is no data set that fcnship reads\n"
+        "  cause: its name does not end in .npz\n"
+        "  next:  save it with numpy.savez_compressed: x_train, y_train, x_test, y_test"
+    )
+
+
+def test_digits_have_a_fingerprint_before_they_are_loaded() -> None:
+    assert "sklearn" not in sys.modules
+    first, second = Digits().fingerprint(), Digits().fingerprint()
+    assert "sklearn" not in sys.modules
+    assert (first, len(first)) == (second, 64)
+
+
+def test_a_cached_set_of_keras_is_read_without_keras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    file = tmp_path / "datasets" / "mnist.npz"
+    file.parent.mkdir()
+    x, y = np.arange(96, dtype=np.uint8).reshape(6, 4, 4), np.array([0, 1, 2] * 2, np.uint8)
+    np.savez(file, x_train=x, y_train=y, x_test=x, y_test=y)
+    mnist = BUILT_IN["mnist"]
+    assert isinstance(mnist, KerasDataset)
+    assert mnist.missing == []
+    assert mnist.fingerprint() == sha256_of_value([sha256_of_file(file)])
+    data = mnist.load()
+    assert (data.name, data.classes, data.value_range) == ("mnist", 3, (0.0, 255.0))
+
+
+def test_where_keras_keeps_its_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fashion = BUILT_IN["fashion_mnist"]
+    assert isinstance(fashion, KerasDataset)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", "~/elsewhere")
+    assert fashion.folder == tmp_path / "elsewhere" / "datasets"
+    monkeypatch.delenv("KERAS_HOME")
+    assert fashion.folder == tmp_path / ".keras" / "datasets"
+    assert fashion.missing == [
+        f"{tmp_path}/.keras/datasets/fashion-mnist/{part}-ubyte.gz"
+        for part in ("train-labels-idx1", "train-images-idx3", "t10k-labels-idx1", "t10k-images-idx3")
+    ]
