@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fcnship import api
+from fcnship import api, cli_convert, cli_validate
 from fcnship.errors import FcnshipError, UsageError
 from fcnship.options import Flavour, Head, Layout
 
@@ -33,18 +33,44 @@ ProfileOption = Annotated[
     typer.Option("--profile", metavar="SIZES", help="28-224 or 28,64,224 or 28x40-224x320; repeatable."),
 ]
 Data = Annotated[str, typer.Option(metavar="DATA", help="digits, mnist, fashion_mnist or PATH.npz.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same training.")]
-Name = Annotated[str, typer.Option(help="The run folder's name; the model's if left out.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="The same seed gives the same training.")]
+Name = Annotated[str, typer.Option(metavar="NAME", help="The run folder's name; the model's if left out.")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Where run folders lie.")]
 Force = Annotated[bool, typer.Option("--force", help="Do every stage again.")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts for programs on standard output.")]
-FlavourOption = Annotated[Flavour, typer.Option("--flavour", help="Which TensorRT builds the engine.")]
-LayoutOption = Annotated[Layout, typer.Option("--layout", help="The order of the ONNX input.")]
-HeadOption = Annotated[Head, typer.Option("--head", help="What becomes of a map of class scores.")]
+FlavourOption = Annotated[
+    Flavour,
+    typer.Option(
+        "--flavour", metavar="FLAVOUR", help="The TensorRT that builds: auto, tensorrt or tensorrt_rtx."
+    ),
+]
+LayoutOption = Annotated[
+    Layout, typer.Option("--layout", metavar="LAYOUT", help="The order of the ONNX input: nchw or nhwc.")
+]
+HeadOption = Annotated[
+    Head,
+    typer.Option("--head", metavar="HEAD", help="What becomes of a map of scores: map, average or max."),
+]
 Range = Annotated[
     str,
     typer.Option(
         "--value-range", metavar="LOW,HIGH", help="Pixel values that a saved model takes; else measured."
+    ),
+]
+MaxSlowdown = Annotated[
+    float | None,
+    typer.Option(
+        "--max-slowdown",
+        metavar="RATIO",
+        help="Fail if a variant takes longer than so many times the original.",
+    ),
+]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline",
+        metavar="REPORT",
+        help="An earlier report: no ratio may have grown by more than that, else 1.05.",
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, like artifacts/multiscale.")]
@@ -69,17 +95,52 @@ def _building(function: Callable[..., api.Run], help: str, example: str) -> None
         as_json: Json = False,
     ) -> None:
         given = {"profile": profile, "data": data, "seed": seed, "name": name, "out": out, "force": force}
-        given |= {"flavour": flavour, "layout": layout, "head": head, "value_range": _span(value_range)}
-        _show(as_json, lambda events: function(model, **given, events=events))
+        given |= {"flavour": flavour, "layout": layout, "head": head, "value_range": span_of(value_range)}
+        show_outcome(as_json, lambda events: function(model, **given, events=events))
 
     app.command(function.__name__, help=help, epilog=f"Example: {example}")(command)
 
 
-_building(
-    api.build,
-    "Train, convert, export, build engines, validate, report: all of it.",
-    "fcnship build --profile 28-224",
-)
+@app.command(epilog="Example: fcnship build --profile 28-224")
+def build(
+    model: Model = "multiscale",
+    profile: ProfileOption = _DEFAULT_PROFILES,
+    data: Data = "digits",
+    seed: Seed = 0,
+    name: Name = "",
+    out: Out = Path("artifacts"),
+    flavour: FlavourOption = "auto",
+    layout: LayoutOption = "nchw",
+    head: HeadOption = "average",
+    value_range: Range = "",
+    max_slowdown: MaxSlowdown = None,
+    baseline: Baseline = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train, convert, export, build engines, validate, report: all of it."""
+
+    def built(events: Any) -> api.Run:
+        return api.build(
+            model,
+            profile=profile,
+            data=data,
+            seed=seed,
+            name=name,
+            out=out,
+            flavour=flavour,
+            layout=layout,
+            head=head,
+            value_range=span_of(value_range),
+            max_slowdown=max_slowdown,
+            baseline=baseline,
+            force=force,
+            events=events,
+        )
+
+    show_outcome(as_json, built, summarised=True)
+
+
 _building(
     api.train,
     "Do a build up to the trained Keras model.",
@@ -97,16 +158,46 @@ _building(
 )
 
 
-@app.command(epilog="Example: fcnship validate artifacts/multiscale")
-def validate(run: RunFolder, as_json: Json = False) -> None:
-    """Measure a run's variants again: parity, accuracy, latency."""
-    _show(as_json, lambda events: api.validate(run, events=events))
+app.command(epilog=cli_convert.EXAMPLE)(cli_convert.convert)
+
+
+app.command(epilog=cli_validate.EXAMPLE)(cli_validate.validate)
+app.command(epilog=cli_validate.EXAMPLE_AGAIN)(cli_validate.reproduce)
 
 
 @app.command(epilog="Example: fcnship report artifacts/multiscale")
 def report(run: RunFolder, as_json: Json = False) -> None:
     """Show a run's report, and write its files anew."""
-    _show(as_json, lambda events: api.report(run, events=events))
+    show_outcome(as_json, lambda events: api.report(run, events=events))
+
+
+@app.command(epilog="Example: fcnship diff main/report.json artifacts/multiscale/report.json")
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A report.json, or a run folder.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The one that may not be worse.")],
+    max_error_growth: Annotated[
+        float, typer.Option(metavar="TOLERANCES", help="How much of its tolerance an error may grow.")
+    ] = 0.5,
+    max_accuracy_drop: Annotated[float, typer.Option(metavar="SHARE", help="0.005 is half a point.")] = 0.005,
+    max_slowdown: Annotated[
+        float, typer.Option(metavar="RATIO", help="How many times a ratio to the original may grow.")
+    ] = 1.05,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a job summary.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what differs between two reports: exit 4, 5 or 6 if parity, accuracy or latency is worse."""
+    from fcnship import terminal
+
+    found = api.diff(
+        old,
+        new,
+        max_error_growth=max_error_growth,
+        max_accuracy_drop=max_accuracy_drop,
+        max_slowdown=max_slowdown,
+    )
+    terminal.show_comparison(found, as_json, markdown)
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
 @app.command(epilog="Example: fcnship why --profile 28-320")
@@ -121,6 +212,8 @@ def why(
     layout: LayoutOption = "nchw",
     head: HeadOption = "average",
     value_range: Range = "",
+    max_slowdown: MaxSlowdown = None,
+    baseline: Baseline = None,
     as_json: Json = False,
 ) -> None:
     """Say what the next build would redo, and for which changed input."""
@@ -136,7 +229,9 @@ def why(
         flavour=flavour,
         layout=layout,
         head=head,
-        value_range=_span(value_range),
+        value_range=span_of(value_range),
+        max_slowdown=max_slowdown,
+        baseline=baseline,
     )
     terminal.show_changes(found, as_json)
 
@@ -149,8 +244,8 @@ def explain(
         list[str] | None,
         typer.Option("--profile", metavar="SIZES", help="28-224; a run folder's own if left out."),
     ] = None,
-    channels: Annotated[int, typer.Option(help="Channels, for a recipe.")] = 1,
-    classes: Annotated[int, typer.Option(help="Classes, for a recipe.")] = 10,
+    channels: Annotated[int, typer.Option(metavar="N", help="Channels, for a recipe.")] = 1,
+    classes: Annotated[int, typer.Option(metavar="N", help="Classes, for a recipe.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Show a network's geometry: legal sizes, and which profile serves one."""
@@ -191,7 +286,7 @@ def options(
     """Ship a Keras image network to edge devices, right at any image size in a range."""
 
 
-def _span(text: str) -> tuple[float, float] | None:
+def span_of(text: str) -> tuple[float, float] | None:
     if not text:
         return None
     try:
@@ -205,8 +300,11 @@ def _span(text: str) -> tuple[float, float] | None:
     return low, high
 
 
-def _show(as_json: bool, command: Any) -> None:
-    """Run a command that gives a run, with progress on standard error and the outcome on standard output."""
+def show_outcome(as_json: bool, command: Callable[[Any], api.Run], summarised: bool = False) -> None:
+    """Run a command that gives a run, with progress on standard error and the outcome on standard output.
+
+    A CI server's job summary is given the outcome too, where it is asked for.
+    """
     from fcnship import terminal
 
     with terminal.listening() as events:
@@ -215,9 +313,9 @@ def _show(as_json: bool, command: Any) -> None:
                 run = command(events)
         except FcnshipError as error:
             if error.run is not None:
-                terminal.show_run(error.run, as_json)
+                terminal.show_run(error.run, as_json, summarised)
             raise
-    terminal.show_run(run, as_json)
+    terminal.show_run(run, as_json, summarised)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -235,6 +333,21 @@ def main(arguments: list[str] | None = None) -> int:
         return _refused(_misused(error), debug) if error.format_message() else error.exit_code
     except FcnshipError as error:
         return _refused(error, debug)
+    except OSError as error:
+        return _refused(_unusable(error), debug)
+
+
+def _unusable(error: OSError) -> UsageError:
+    """A stream, file or folder that the system did not let us use."""
+    from fcnship import terminal
+
+    if error.filename is None:
+        terminal.stop_writing_to(sys.stdout)
+    return UsageError(
+        f"cannot go on: {error.strerror}: {error.filename or 'standard output'}",
+        cause="the disk is full, or a file or folder may not be read or written",
+        next="make room or change permissions, and run it again",
+    )
 
 
 def _refused(error: FcnshipError, debug: bool) -> int:

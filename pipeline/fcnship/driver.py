@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fcnship.session import Session
 
 
+AGAIN = "would be done again before it"
 _OF_THE_SYSTEM = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO),
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE),
@@ -118,7 +119,7 @@ def stale(stages: Sequence[Stage], session: Session) -> dict[str, list[Change]]:
         with _named(stage, []):
             changes = changes_of(stage, session)
         found[stage.name] = changes or [
-            Change(input=f"stage {name}", before="", now="would be done again before it") for name in before
+            Change(input=f"stage {name}", before="", now=AGAIN) for name in before
         ]
     return found
 

@@ -69,7 +69,7 @@ def _import_noise_held_back() -> Iterator[None]:
                 import tensorflow as tf
 
                 tf.config.list_physical_devices()
-        except BaseException:
+        except Exception:
             held.seek(0)
             os.write(kept, held.read())
             raise

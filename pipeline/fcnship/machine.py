@@ -38,13 +38,14 @@ def _meminfo() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
-def _cgroup_left() -> int:
-    """What is left of a cgroup v2 limit; 0 where there is none."""
-    folder = Path("/sys/fs/cgroup")
+def _cgroup_left(folder: Path = Path("/sys/fs/cgroup")) -> int:
+    """What is left of a cgroup v2 limit; 0 where there is none. Cached files give way: they count as free."""
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
         used = int((folder / "memory.current").read_text(encoding="ascii"))
-        return 0 if limit == "max" else max(int(limit) - used, 1)
+        lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        cached = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+        return 0 if limit == "max" else max(int(limit) - used + cached, 1)
     except (OSError, ValueError):
         return 0
 

@@ -13,6 +13,7 @@ from fcnship.sizes import Profile
 Flavour = Literal["auto", "tensorrt", "tensorrt_rtx"]
 Layout = Literal["nchw", "nhwc"]
 Head = Literal["map", "average", "max"]
+AverageOf = Literal["probabilities", "scores"]
 _FORBIDDEN_IN_NAMES = {*'/\\"<>|:*?', *map(chr, range(32)), chr(127)}
 
 
@@ -30,6 +31,8 @@ class Options:
     layout: Layout = "nchw"
     head: Head = "average"
     value_range: tuple[float, float] | None = None
+    max_slowdown: float | None = None
+    baseline: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.profiles:
@@ -54,6 +57,8 @@ class Options:
             _check_choice(option, getattr(self, option), get_args(kind))
         if self.value_range is not None:
             _check_range(*self.value_range)
+        if self.max_slowdown is not None:
+            _check_slowdown(self.max_slowdown)
 
     def as_json(self) -> dict[str, Any]:
         """The options as run.json keeps them, so that single steps can go on with them."""
@@ -66,6 +71,8 @@ class Options:
             "layout": self.layout,
             "head": self.head,
             "value_range": list(self.value_range) if self.value_range else None,
+            "max_slowdown": self.max_slowdown,
+            "baseline": str(self.baseline.resolve()) if self.baseline else None,
         }
 
 
@@ -103,4 +110,13 @@ def _check_range(low: float, high: float) -> None:
             f"{low:g},{high:g} is not a value range",
             cause="it goes from a lower to a higher number",
             next="write it like --value-range 0,255",
+        )
+
+
+def _check_slowdown(allowed: float) -> None:
+    if not (math.isfinite(allowed) and allowed > 0):
+        raise UsageError(
+            f"{allowed:g} is not a slowdown",
+            cause="it is a variant's time over the original's: 1.05 allows 5 % more",
+            next="write it like --max-slowdown 1.05",
         )

@@ -110,6 +110,12 @@ class Recipe:
             raise self._wrong(
                 "model(channels, classes)", f"returns {type(model).__name__}, not a keras.Model"
             )
+        if not getattr(model, "inputs", None):
+            raise ModelRefused(
+                f"{self.path}: model(channels, classes) returns a {type(model).__name__} without inputs",
+                cause="a subclassed model, or a Sequential without an Input, has no graph of layers to read",
+                next="build it with keras.Input and keras.Model(image, probabilities)",
+            )
         return model
 
     def optimizer(self, steps: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from fcnship.data import Dataset, Source, find_data
 from fcnship.errors import ArtifactError
@@ -49,6 +50,13 @@ class Session:
         name = self.options.name or self.source.name
         check_name(name)
         return Workspace(self.options.out / name)
+
+    @cached_property
+    def baseline(self) -> dict[str, Any] | None:
+        """The earlier report that ``--baseline`` names, read before this run writes over it."""
+        from fcnship.reports.json_report import report_at
+
+        return report_at(self.options.baseline) if self.options.baseline else None
 
     @property
     def profiles(self) -> tuple[Profile, ...]:
@@ -101,6 +109,6 @@ def recorded_facts(workspace: Workspace, stage: str) -> ModelFacts:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(
             f"{workspace.path('run.json')} is damaged: it does not describe the network of the stage {stage}",
-            cause=f"{type(error).__name__}: {error}",
+            cause=f"it was edited or written by another program ({type(error).__name__}: {error})",
             next="remove the file and build again",
         ) from None

@@ -15,13 +15,17 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
+from fcnship.driver import AGAIN
 from fcnship.workspace import StageRecord
 
 if TYPE_CHECKING:
     from fcnship.api import Run
-    from fcnship.doctor import Diagnosis
+    from fcnship.comparison import Comparison
+    from fcnship.conversion import ConvertedFile
+    from fcnship.diagnosis import Diagnosis
     from fcnship.driver import Change
-    from fcnship.explain import Explanation
+    from fcnship.explanation import Explanation
+    from fcnship.reproduction import Reproduction
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -48,12 +52,13 @@ class Narrator:
         """One line, with the time or the reason."""
         self.close()
         style = {"done": "green", "skipped": "yellow", "failed": "red"}[record.status]
-        told = f"{record.status} in {record.seconds:.1f} s" if record.status == "done" else record.status
-        self._line(record.name, f"{told}: {record.reason}" if record.reason else told, style)
+        # Why a stage failed is the error's to say, once.
+        after = f": {_safe(record.reason)}" if record.status == "skipped" else f" in {record.seconds:.1f} s"
+        self._line(record.name, record.status + after, style)
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Move the bar, or say a line now and then."""
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._move(done, total, text)
         elif time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = time.monotonic()
@@ -62,7 +67,7 @@ class Narrator:
 
     def say(self, text: str) -> None:
         """One line."""
-        self._line(self._stage, text, "dim")
+        self._line(self._stage, _safe(text), "dim")
 
     def close(self) -> None:
         """Take the bar away."""
@@ -95,10 +100,10 @@ class _Screen(Console):
     def on_broken_pipe(self) -> None:
         """A reader that has gone (``| head``) ends the talk, not the work or its exit code."""
         self.quiet = True
-        _stop_writing_to(self.file)
+        stop_writing_to(self.file)
 
 
-def _stop_writing_to(file: IO[str]) -> None:
+def stop_writing_to(file: IO[str]) -> None:
     """Lead what is still written to nowhere, or Python's own flush at the end would fail once more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
@@ -111,11 +116,11 @@ def kept_for_facts() -> Iterator[None]:
 
 
 def complain(text: str) -> None:
-    """An error, on standard error."""
-    from fcnship.reports.printable import printable
-
-    with contextlib.suppress(BrokenPipeError):
-        print(f"fcnship: {printable(text)}", file=sys.stderr, flush=True)
+    """An error, on standard error. Where that cannot be written, the exit code has to do."""
+    if sys.stderr is None:
+        return
+    with contextlib.suppress(OSError):
+        print(f"fcnship: {_safe(text)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -128,8 +133,13 @@ def listening() -> Iterator[Narrator]:
         narrator.close()
 
 
-def show_run(run: Run, as_json: bool) -> None:
-    """The outcome of a build or of a single step."""
+def show_run(run: Run, as_json: bool, summarised: bool = False) -> None:
+    """The outcome of a build or of a single step; ``summarised``: for a CI server's job summary too."""
+    if summarised and run.report:
+        from fcnship.reports.job_summary import append_job_summary
+
+        if problem := append_job_summary(run.report):
+            complain(problem)
     if as_json:
         stages = [{"name": r.name, "status": r.status, "reason": r.reason} for r in run.stages]
         _print_json({**(run.report or {"stages": stages}), "folder": str(run.folder)})
@@ -139,7 +149,21 @@ def show_run(run: Run, as_json: bool) -> None:
         from fcnship.reports.console import print_report
 
         print_report(run.report, console)
-    console.print(Text(f"Everything is in {run.folder}"), soft_wrap=True)
+    if run.kept:
+        console.print(Text(f"Everything is in {_safe(str(run.folder))}"), soft_wrap=True)
+
+
+def show_reproduction(found: Reproduction, as_json: bool) -> None:
+    """Whether a kept failure is still there."""
+    if as_json:
+        _print_json(found.as_json())
+        return
+    row = found.row
+    where = f"a batch of {row['batch']} at {row['height']}x{row['width']}"
+    told = "agrees now" if found.agrees else f"FAILS: {row['fault']}"
+    figures = f"largest error {row['max_abs']:.3g}, allowed is {row['tolerance']:.3g}"
+    text = f"{found.model} against {row['reference']}, {where}: {told} ({figures})"
+    _output().print(Text(_safe(text)), soft_wrap=True)
 
 
 def show_changes(changes: Mapping[str, Sequence[Change]], as_json: bool) -> None:
@@ -153,10 +177,22 @@ def show_changes(changes: Mapping[str, Sequence[Change]], as_json: bool) -> None
         return
     console = _output()
     for stage, found in changes.items():
-        told = "; ".join(_shortened(change) for change in found) or "unchanged"
+        told = _safe(_told(found)) or "unchanged"
         console.print(
             Text.assemble((f"{stage:<10} ", "bold"), (told, "" if found else "dim")), soft_wrap=True
         )
+
+
+def show_comparison(found: Comparison, as_json: bool, as_markdown: bool) -> None:
+    """What differs between two reports."""
+    from fcnship.reports.comparison_text import comparison_markdown, print_comparison
+
+    if as_json:
+        _print_json(found.as_json())
+    elif as_markdown:
+        _output().print(Text(comparison_markdown(found)), end="", soft_wrap=True)
+    else:
+        print_comparison(found, _output())
 
 
 def show_explanation(found: Explanation, as_json: bool) -> None:
@@ -190,6 +226,31 @@ def show_explanation(found: Explanation, as_json: bool) -> None:
     console.print(table)
 
 
+def show_conversion(found: ConvertedFile, as_json: bool) -> None:
+    """What a conversion changed, its certificate, and where it lies."""
+    if as_json:
+        _print_json(found.as_json())
+        return
+    console = _output()
+    for note in found.notes:
+        console.print(Text(f"note: {_safe(note)}"), soft_wrap=True)
+    if found.already_convolutional:
+        console.print(
+            Text(f"{_safe(found.name)} is fully convolutional already: nothing to do, nothing written"),
+            soft_wrap=True,
+        )
+        return
+    table = _table()
+    for change in found.changes:
+        table.add_row(_safe(change.layer), f"{_safe(change.before)} -> {_safe(change.after)}")
+    console.print(table)
+    if found.certificate:
+        for line in found.certificate.lines():
+            console.print(Text(_safe(line)), soft_wrap=True)
+    if found.out:
+        console.print(Text(f"written to {_safe(str(found.out))}"), soft_wrap=True)
+
+
 def show_diagnosis(found: Diagnosis, as_json: bool) -> None:
     """What ``fcnship doctor`` found."""
     if as_json:
@@ -214,6 +275,12 @@ def show_diagnosis(found: Diagnosis, as_json: bool) -> None:
         console.print(table)
 
 
+def _told(changes: Sequence[Change]) -> str:
+    again = [change.input.removeprefix("stage ") for change in changes if change.now == AGAIN]
+    told = [_shortened(change) for change in changes if change.now != AGAIN]
+    return "; ".join(told + ([f"after {', '.join(again)}"] if again else []))
+
+
 def _shortened(change: Change) -> str:
     """A change as a person reads it: hashes are cut to their first eight digits."""
     parts = [p[:8] if len(p) == 64 and p.isalnum() else p for p in (change.before, change.now)]
@@ -232,11 +299,19 @@ def _table() -> Table:
 
 
 def _output() -> Console:
-    return _Screen(file=sys.stdout, highlight=False)
+    # Without markup: a layer may well be named [conv].
+    return _Screen(file=sys.stdout, highlight=False, markup=False, emoji=False)
+
+
+def _safe(text: str) -> str:
+    """Text without what would steer a terminal: names and messages come from anywhere."""
+    from fcnship.reports.printable import printable
+
+    return str(printable(text))
 
 
 def _print_json(value: Any) -> None:
     try:
         print(json.dumps(value, indent=1, default=str), flush=True)
     except BrokenPipeError:
-        _stop_writing_to(sys.stdout)
+        stop_writing_to(sys.stdout)

@@ -129,7 +129,7 @@ class Workspace:
         except OSError as error:
             raise UsageError(
                 f"cannot write to {self.root}: {error.strerror}",
-                cause="the folder is read-only, or something on the way to it is not a folder",
+                cause="it is read-only, its name is too long, or something on the way to it is no folder",
                 next="name a folder that you may write with --out",
             ) from None
 
@@ -157,6 +157,12 @@ class Workspace:
             _fsync(target.parent)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder inside the run folder for what nobody needs afterwards."""
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=self.root) as folder:
+            yield Path(folder)
 
     def write_text(self, relative: str, text: str) -> None:
         """Write a text file whole or not at all."""

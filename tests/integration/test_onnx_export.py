@@ -110,8 +110,9 @@ def test_metadata_is_written(tmp_path: Path) -> None:
     assert made.graph.name == "net"
 
 
-def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
-    model = with_weights(PLAIN["large kernel"]())
+@pytest.mark.parametrize("build", [PLAIN["large kernel"], OTHERS["transposed"]])
+def test_the_same_model_gives_the_same_bytes(build: Callable[[], Any], tmp_path: Path) -> None:
+    model = build()
     for name in ("a", "b"):
         export(model, tmp_path / name, "nchw", {})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -63,9 +63,7 @@ def test_digits_have_a_fingerprint_before_they_are_loaded() -> None:
     assert (first, len(first)) == (second, 64)
 
 
-def test_a_cached_set_of_keras_is_read_without_keras(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cached_set_of_keras_is_read_without_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     file = tmp_path / "datasets" / "mnist.npz"
     file.parent.mkdir()

@@ -64,3 +64,8 @@ def test_the_package_offers_a_function_for_each_command() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
     assert commands <= set(fcnship.__all__)
     assert all(getattr(fcnship, name).__doc__ for name in commands)
+
+
+def test_no_module_takes_the_place_of_a_function() -> None:
+    # ``import fcnship.explain`` would put the module where the function of that name was.
+    assert not {module.removeprefix("fcnship.") for module in MODULES} & set(fcnship.__all__)

@@ -29,6 +29,8 @@ def test_the_defaults_are_the_main_job() -> None:
         "layout": "nchw",
         "head": "average",
         "value_range": None,
+        "max_slowdown": None,
+        "baseline": None,
     }
 
 

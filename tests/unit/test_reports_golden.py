@@ -135,7 +135,8 @@ def test_junit_has_a_case_for_each_variant_size_and_metric() -> None:
     assert ("fcnship.parity.engine-fp32", "28x40 against keras") in skipped
     assert len(skipped) == 25 + 13 + 6
     rows = sum(len(report[table]) for table in ("parity", "accuracy", "latency"))
-    assert len(found) == 1 + len(report["stages"]) + rows + len(skipped)
+    assert found["fcnship.baseline.latency", "baseline"] == "skipped"
+    assert len(found) == 1 + len(report["stages"]) + rows + len(skipped) + 1
 
 
 def test_junit_names_do_not_depend_on_what_could_run() -> None:
@@ -149,6 +150,17 @@ def test_junit_names_do_not_depend_on_what_could_run() -> None:
     assert cases(without).keys() == cases(with_gpu).keys()
 
 
+def test_junit_names_what_was_skipped_by_what_others_are_held_against() -> None:
+    """A converted network is held against the dense one, at its size; an engine would be against keras."""
+    report, usual = sample("pass"), cases(sample("pass"))
+    report["parity"].insert(0, report["parity"][0] | {"variant": "keras", "reference": "original"})
+    found = cases(report)
+    assert found.keys() - usual.keys() == {("fcnship.parity.keras", "28x28 against original")}
+    assert {case for case, outcome in found.items() if outcome == "skipped"} == {
+        case for case, outcome in usual.items() if outcome == "skipped"
+    }
+
+
 def test_junit_counts_its_failures_and_fails_with_the_report() -> None:
     root = ET.fromstring(junit_text(sample("fail")).encode())
     suites = {suite.attrib["name"]: suite for suite in root}
@@ -157,9 +169,10 @@ def test_junit_counts_its_failures_and_fails_with_the_report() -> None:
         "stages": "2",
         "parity": "3",
         "accuracy": "0",
-        "latency": "0",
+        "latency": "1",
+        "baseline": "1",
     }
-    assert root.attrib["failures"] == "6"
+    assert root.attrib["failures"] == "8"
     message = next(suites["verdict"].iter("failure"))
     assert message.attrib["message"] == "onnx-int8 disagrees with keras at 3 of 6 sizes"
     assert "next: pip install tensorrt-rtx, then run the build again" in (message.text or "")

@@ -169,7 +169,7 @@ def test_the_lock_ends_with_the_block(workspace: Workspace) -> None:
 
 
 CANNOT = (
-    "  cause: the folder is read-only, or something on the way to it is not a folder\n"
+    "  cause: it is read-only, its name is too long, or something on the way to it is no folder\n"
     "  next:  name a folder that you may write with --out"
 )
 

@@ -43,10 +43,11 @@ def formula_of(network: Network, axis: int, output: int = 0) -> Formula | None:
     if scale == 0:
         return None
     sides = _sides(network, axis, output)
-    first, cells = next(iter(sides.items()))
+    first = next(iter(sides))
     step, finer = ceil(scale), (scale.denominator if scale < 1 else 1)
     if scale != step and scale != Fraction(1, finer):
         return None
+    # A side at which a cell is added; if none was met, one is as good as the other.
     known = [n for n in list(sides)[1:] if n - 1 in sides and sides[n] != sides[n - 1]] or [first]
     offset = known[0]
     found = Formula(text="", offset=offset, step=step, finer=finer, base=sides[offset])
@@ -62,7 +63,8 @@ def _sides(network: Network, axis: int, output: int) -> dict[int, int]:
     low = minimum(network)[0]
     start = (low.height, low.width)[axis]
     period = max(ceil(scale) for scale in scales(network, axis))
-    target, found = last_map(network, output), {}
+    target = last_map(network, output)
+    found: dict[int, int] = {}
     for side in range(start, start + max(_TRIES, _PERIODS * period) + 1):
         size = Size(low.height, side) if axis else Size(side, low.width)
         if is_legal(network, size):

@@ -12,6 +12,7 @@ import numpy as np
 
 from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_tensorflow
+from fcnship.graph.onnx_names import rename
 from fcnship.graph.tracing import convertible_operations, untraceable, write_erfc
 from fcnship.options import Layout
 
@@ -33,23 +34,42 @@ def export(model: Any, path: Path, layout: Layout, metadata: dict[str, str]) -> 
     """
     import onnx
 
-    large = [variable for variable in model.variables if np.prod(variable.shape, dtype=int) >= _LARGE]
-    traced, values = _convert(model, large, layout)
-    _put_back(traced, values)
-    if traced.ByteSize() > _MOST_BYTES:
-        raise ModelRefused(
-            f"{model.name} is {traced.ByteSize() / 1e9:.1f} GB as ONNX; one ONNX file holds 2 GB",
-            next="use a smaller network",
-        )
-    folded = _folded(traced, path.with_name("traced.onnx"), path.with_name("folded.onnx"))
+    before, after = path.with_name("traced.onnx"), path.with_name("folded.onnx")
+    _write_traced(model, layout, before)
+    folded = _folded(before, after)
+    rename(folded.graph)
     _describe(folded, model, layout)
     for key, value in metadata.items():
         folded.metadata_props.add(key=key, value=value)
     onnx.save(folded, path)
+    del folded  # the checker holds copies of its own
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def _write_traced(model: Any, layout: Layout, path: Path) -> None:
+    """Write the graph as tf2onnx leaves it, weights put back. Nothing of it stays in memory."""
+    import onnx
+
+    large = [variable for variable in model.variables if np.prod(variable.shape, dtype=int) >= _LARGE]
+    traced, values = _convert(model, large, layout)
+    size_bytes = traced.ByteSize() + sum(_bytes_of(value) for value in values.values())
+    if size_bytes > _MOST_BYTES:
+        raise ModelRefused(
+            f"{model.name} is {size_bytes / 1e9:.1f} GB as ONNX",
+            cause="one ONNX file holds 2 GB",
+            next="use a smaller network",
+        )
+    _put_back(traced, values)
+    onnx.save(traced, path)
+
+
+def _bytes_of(value: Any) -> int:
+    """Of a variable or tensor."""
+    return int(np.prod(value.shape, dtype=int)) * int(import_tensorflow().as_dtype(value.dtype).size)
 
 
 def _convert(model: Any, large: list[Any], layout: Layout) -> tuple[Any, dict[str, Any]]:
-    """Trace and convert, with the large weights as inputs of the graph; gives it and their values by name.
+    """Trace and convert, with the large weights as inputs of the graph; gives it, and them by name.
 
     The small ones stay variables: tf2onnx must see them to fold BatchNormalization and remove transposes.
     Constants that a layer holds as tensors (the mean of Normalization) become inputs too: tf2onnx freezes
@@ -86,8 +106,8 @@ def _convert(model: Any, large: list[Any], layout: Layout) -> tuple[Any, dict[st
     except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise _unconverted(model, str(error)) from error
     _check_operators(converted, model)
-    values = {f"weight_{index}": np.asarray(variable) for index, variable in enumerate(large)}
-    constants = {inner.name: np.asarray(outer) for outer, inner in captures if outer.dtype != tf.resource}
+    values = {f"weight_{index}": variable for index, variable in enumerate(large)}
+    constants = {inner.name: outer for outer, inner in captures if outer.dtype != tf.resource}
     return converted, values | constants
 
 
@@ -124,34 +144,41 @@ def _put_back(traced: Any, values: dict[str, Any]) -> None:
 
     tf2onnx leaves a Transpose behind such an input (a kernel in Keras's order): NumPy does it here, once.
     """
-    from onnx import numpy_helper
-
     graph = traced.graph
     for name, value in values.items():
         readers = [node for node in graph.node if name in node.input]
         if readers and all(node.op_type == "Transpose" for node in readers):
             for node in readers:
                 order = next(a.ints for a in node.attribute if a.name == "perm")
-                turned = np.ascontiguousarray(value.transpose(list(order)))
-                graph.initializer.append(numpy_helper.from_array(turned, node.output[0]))
+                _add_initializer(graph, node.output[0], np.asarray(value).transpose(list(order)))
                 graph.node.remove(node)
         elif readers:
-            graph.initializer.append(numpy_helper.from_array(value, name))
+            _add_initializer(graph, name, np.asarray(value))
     kept = [entry for entry in graph.input if entry.name not in values]
     del graph.input[:]
     graph.input.extend(kept)
 
 
-def _folded(traced: Any, before: Path, after: Path) -> Any:
+def _add_initializer(graph: Any, name: str, value: Any) -> None:
+    """As ``numpy_helper.from_array``, into the graph at once: appending a finished tensor copies it again."""
+    from onnx import helper
+
+    tensor = graph.initializer.add(name=name, data_type=helper.np_dtype_to_tensor_dtype(value.dtype))
+    tensor.dims.extend(value.shape)
+    tensor.raw_data = value.tobytes()
+
+
+def _folded(before: Path, after: Path) -> Any:
     """The graph after ONNX Runtime's basic optimisations: constants folded, transposes cancelled."""
     import onnx
     import onnxruntime
 
-    onnx.save(traced, before)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(after)
     options.log_severity_level = 4
+    # Nothing is run: weights need no second copy in the order of the kernels.
+    options.add_session_config_entry("session.disable_prepacking", "1")
     onnxruntime.InferenceSession(str(before), options, providers=["CPUExecutionProvider"])
     folded = onnx.load(after)
     before.unlink()
@@ -161,8 +188,6 @@ def _folded(traced: Any, before: Path, after: Path) -> Any:
 
 def _describe(graph_model: Any, model: Any, layout: Layout) -> None:
     """Name the dimensions, drop ONNX Runtime's own operator sets and intermediate shapes."""
-    import onnx
-
     graph = graph_model.graph
     used = {node.domain for node in graph.node}
     kept = [entry for entry in graph_model.opset_import if entry.domain in used | {""}]
@@ -170,6 +195,7 @@ def _describe(graph_model: Any, model: Any, layout: Layout) -> None:
     graph_model.opset_import.extend(kept)
     graph_model.producer_name = "fcnship"
     graph.name = model.name
+    graph.doc_string = ""  # tf2onnx writes the traced function's number there
     del graph.value_info[:]
     spatial: list[str | int] = ["height", "width"]
     channels = model.inputs[0].shape[-1]
@@ -179,7 +205,6 @@ def _describe(graph_model: Any, model: Any, layout: Layout) -> None:
         _name_dimensions(graph.output[0], _ordered("batch", classes, ["map_height", "map_width"], layout))
     else:
         _name_dimensions(graph.output[0], ["batch", classes])
-    onnx.checker.check_model(graph_model, full_check=True)
 
 
 def _ordered(batch: str, channels: int, spatial: list[str | int], layout: Layout) -> list[str | int]:

@@ -54,10 +54,10 @@ class Saving:
             return text
         rows, columns = self.kernel
         return (
-            f"{text}; {self.heaviest!r}, a {rows}x{columns} convolution, needs {in_words(self.for_each_cell)} "
-            f"for each of {self.cells:,} cells. Cheaper: pool before the Flatten, as models/fcn.py does (each "
-            "2x2 pooling leaves a quarter of the window and a quarter of the cells), or train a network that "
-            "pools the whole map at the end, as models/multiscale.py"
+            f"{text}; {self.heaviest!r}, a {rows}x{columns} convolution, needs "
+            f"{in_words(self.for_each_cell)} for each of {self.cells:,} cells. Cheaper: pool before the "
+            "Flatten, as models/fcn.py does (each 2x2 pooling leaves a quarter of the window and a quarter "
+            "of the cells), or train a network that pools the whole map at its end, as models/multiscale.py"
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from fcnship.reports.budget_summary import budget_cells, budget_summaries
 from fcnship.reports.figures import (
     bytes_text,
     error_phrase,
     error_text,
+    floors_text,
     interval_text,
     ms_text,
     percent_text,
@@ -33,6 +35,7 @@ from fcnship.reports.summary import (
     key_latency,
     next_step,
     parity_summaries,
+    timing_sentence,
 )
 
 _MOST_FAILURES = 5
@@ -49,10 +52,12 @@ def print_report(report: Report, console: Console) -> None:
         console.print()
     for warning in report["warnings"]:
         console.print(Text.assemble(("warning: ", "bold yellow"), warning))
-    for table in (_stages(report), _parity(report), _accuracy(report), _latency(report)):
+    for table in (_stages(report), _parity(report), _budget(report), _accuracy(report), _latency(report)):
         if table.row_count:
             console.print()
             console.print(table)
+    if timing := timing_sentence(report):
+        console.print(Text(timing, style="dim"))
 
 
 def _print_verdict(report: Report, console: Console) -> None:
@@ -92,7 +97,9 @@ def _stages(report: Report) -> Table:
 
 
 def _parity(report: Report) -> Table:
-    table = _table("Parity", ("variant", "against", ">failed", ">worst error", ">x tolerance", "where"))
+    table = _table(
+        "Parity", ("variant", "against", ">failed", ">worst error", ">x tolerance", ">x noise", "where")
+    )
     for s in parity_summaries(report):
         _add_row(
             table,
@@ -101,8 +108,17 @@ def _parity(report: Report) -> Table:
             f"{s.failed} of {s.checks}",
             error_text(s.worst["max_abs"]),
             tolerance_text(s.worst),
+            floors_text(s.worst),
             where_text(s.worst),
         )
+    return table
+
+
+def _budget(report: Report) -> Table:
+    heads = ("step to", "from", ">adds at most", "at", ">on average", ">total at most", ">share")
+    table = _table("Error budget, what each step adds", heads)
+    for summary in budget_summaries(report):
+        _add_row(table, *budget_cells(summary))
     return table
 
 

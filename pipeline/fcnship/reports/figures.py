@@ -71,6 +71,18 @@ def interval_text(row: Row) -> str:
     )
 
 
+def effect_text(row: Row) -> str:
+    """The smallest effect that a latency row's run could have seen: ``2.1 %``; ``-`` where it is not told."""
+    effect = row.get("smallest_effect")
+    return ABSENT if effect is None else f"{number(effect) * 100:.2g} %"
+
+
+def rate_text(row: Row) -> str:
+    """Images a second of a latency row: ``812``, ``51,200``; ``-`` where it is not told."""
+    rate = row.get("images_per_second")
+    return ABSENT if rate is None else f"{number(rate):,.3g}" if rate < 100 else f"{number(rate):,.0f}"
+
+
 def seconds_text(value: Any) -> str:
     """``0.42 s``, ``71 s``, ``5 min 12 s``."""
     seconds = number(value)
@@ -135,8 +147,18 @@ def tolerance_text(row: Row) -> str:
     return f"{part:.2g}x" if part < 100 else f"{part:.0f}x" if part < 1e5 else f"{part:.0e}x"
 
 
+def floors_text(row: Row) -> str:
+    """A parity row's largest error as a multiple of the noise floor: ``2.1``; ``-`` where it is not known."""
+    floors = row.get("floors")
+    if floors is None:
+        return ABSENT
+    return f"{number(floors):.2g}" if number(floors) < 100 else f"{number(floors):.3g}"
+
+
 def error_phrase(row: Row) -> str:
     """A parity row's result in words, for the middle of a sentence."""
+    if row.get("fault") and (not math.isfinite(number(row["max_abs"])) or share(row) <= 1):
+        return str(row["fault"])
     if not math.isfinite(number(row["max_abs"])):
         return f"the output has {share_text(row)} in it"
     return f"{error_text(row['max_abs'])}, {tolerance_text(row)} the tolerance"

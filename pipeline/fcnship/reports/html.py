@@ -17,6 +17,7 @@ from fcnship.reports.figures import (
     size_text,
     stage_time,
 )
+from fcnship.reports.html_budget import budget_section
 from fcnship.reports.html_measures import accuracy_section, latency_section, parity_section
 from fcnship.reports.html_table import definitions, folded, section, sha, stacked_table, status, table
 from fcnship.reports.markup import Markup, element, joined
@@ -46,6 +47,7 @@ def html_text(report: Report) -> str:
             accuracy_section(report),
             latency_section(report),
             parity_section(report),
+            budget_section(report),
             _build(report),
             _environment(report),
         ]

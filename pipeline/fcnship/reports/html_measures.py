@@ -6,13 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 
 from fcnship.reports.figures import (
+    ABSENT,
     cosine_text,
     count_text,
+    effect_text,
     error_text,
+    floors_text,
     interval_text,
     ms_text,
     number,
     percent_text,
+    rate_text,
     ratio_text,
     share_text,
     size_text,
@@ -31,7 +35,14 @@ from fcnship.reports.html_plot import Axis, Series, line_plot, ms_axis, percent_
 from fcnship.reports.html_table import folded, scrolling, section, status, table
 from fcnship.reports.markup import Markup, element, joined
 from fcnship.reports.order import Report, Row, in_order, variants_of
-from fcnship.reports.summary import accuracy_summaries, key_latency, not_run, profile_text, size_range
+from fcnship.reports.summary import (
+    accuracy_summaries,
+    key_latency,
+    not_run,
+    profile_text,
+    size_range,
+    timing_sentence,
+)
 
 _SQUARE_NOTE = "image size, pixels a side"
 _HEADS = (
@@ -42,6 +53,7 @@ _HEADS = (
     "mean",
     "tolerance",
     "share",
+    "x noise",
     "cosine",
     "flips",
     "result",
@@ -63,7 +75,9 @@ def accuracy_section(report: Report) -> Markup:
         "Accuracy",
         "accuracy",
         element("p", lead),
-        _plot(report, rows, "accuracy", percent_axis, f"Accuracy against image size. {lead}"),
+        plot_over_sizes(
+            report, rows, "accuracy", percent_axis, percent_text, f"Accuracy against image size. {lead}"
+        ),
         folded(
             "Exact figures",
             table(("variant", "size", "accuracy", "images"), cells, "Accuracy at every size", (2, 3)),
@@ -80,17 +94,46 @@ def latency_section(report: Report) -> Markup:
     lead = f"Median time of a batch of {smallest}, and its ratio to the original's: below 1x is faster."
     label = f"Latency against image size, batch {smallest}, both axes logarithmic."
     heads = ("variant", "size", "median", "95 % within", "ratio", "interval", "verdict", "runs")
-    right = (2, 3, 4, 5, 7)
-    key = table(heads, map(_latency_cells, key_latency(report)), "Latency at min, opt and max", right)
-    everything = table(heads, map(_latency_cells, rows), "Every latency row", right)
+    more = (*heads, "99 % within", "images a second", "smallest effect")
+    right = (2, 3, 4, 5, 7, 8, 9, 10)
+    key = table(heads, map(_latency_cells, key_latency(report)), "Latency at min, opt and max", right[:5])
+    everything = table(more, map(_all_latency_cells, rows), "Every latency row", right)
+    timing = timing_sentence(report)
     return section(
         "Latency",
         "latency",
         element("p", lead),
-        _plot(report, [r for r in rows if r["batch"] == smallest], "p50_ms", ms_axis, label),
+        plot_over_sizes(
+            report, [r for r in rows if r["batch"] == smallest], "p50_ms", ms_axis, ms_text, label
+        ),
         folded("Exact figures at min, opt and max", key),
-        folded("Every size and batch", everything) if len(rows) > len(key_latency(report)) else None,
+        folded("Every size and batch", everything),
+        element("p", timing, class_="dim") if timing else None,
+        _baseline(report),
     )
+
+
+def _baseline(report: Report) -> Markup | None:
+    """The ratios against those of an earlier report."""
+    baseline = report.get("baseline")
+    if not baseline:
+        return None
+    told = f"Against the baseline of {baseline['created']}"
+    if baseline["status"] == "skipped":
+        return element("p", f"{told}: not compared, {baseline['reason']}.")
+    heads = ("variant", "size", "ratio before", "ratio now", "change", "interval", "result")
+    cells = [
+        (
+            row["variant"],
+            where_text(row),
+            *(ratio_text(row[key]) for key in ("before", "now", "change")),
+            f"{row['change_low']:.2f}-{row['change_high']:.2f}",
+            status("pass" if row["passed"] else "fail"),
+        )
+        for row in in_order(baseline["rows"])
+    ]
+    title = f"{told}, {baseline['allowed']:g}x is allowed"
+    return folded(title, table(heads, cells, title, (2, 3, 4, 5)))
 
 
 def parity_section(report: Report) -> Markup:
@@ -106,16 +149,28 @@ def parity_section(report: Report) -> Markup:
     long = sizes_in(rows) > MOST_ROWS
     grid = scrolling(parity_grid(worst_places(rows) if long else rows), "Parity by size and variant")
     layout = "beside" if columns_in(rows) <= _MOST_COLUMNS_BESIDE else "stacked"
-    exact = table(_HEADS, map(_parity_cells, rows), "Every parity check", (3, 4, 5, 6, 7, 8))
+    exact = table(_HEADS, map(_parity_cells, rows), "Every parity check", (3, 4, 5, 6, 7, 8, 9))
     return section(
         "Parity",
         "parity",
         element("p", lead),
+        element("p", f"The tolerance is {report['tolerance']}.") if report.get("tolerance") else None,
+        *_reproducers(report),
         element("p", f"The {MOST_ROWS} sizes that came closest to the tolerance:") if long else None,
         element("div", element("div", grid, grid_legend(), *_not_run(report)), _plane(report), class_=layout),
         folded("Every size", scrolling(parity_grid(rows), "Parity at every size")) if long else None,
         folded("Exact figures", exact),
     )
+
+
+def _reproducers(report: Report) -> list[Markup]:
+    """Where each failure is kept at its smallest, and the command that shows it."""
+    return [
+        element(
+            "p", f"{row['variant']} fails at {where_text(row)} already: ", element("code", row["command"])
+        )
+        for row in report.get("reproducers", ())
+    ]
 
 
 def _reference(rows: Sequence[Row]) -> str:
@@ -139,9 +194,15 @@ def _plane(report: Report) -> Markup:
     return element("figure", profile_plane(report), caption, element("ul", *words, class_="plain"))
 
 
-def _plot(
-    report: Report, rows: Sequence[Row], key: str, axis_of: Callable[[Sequence[float]], Axis], label: str
+def plot_over_sizes(
+    report: Report,
+    rows: Sequence[Row],
+    key: str,
+    axis_of: Callable[[Sequence[float]], Axis],
+    words: Callable[[float], str],
+    label: str,
 ) -> Markup:
+    """A line for each variant over the sizes, its legend, and a list of what lies beside the curve."""
     usable = [row for row in rows if math.isfinite(number(row[key])) and (key == "accuracy" or row[key] > 0)]
     on_curve, beside = _curve(usable)
     if not on_curve:
@@ -155,7 +216,6 @@ def _plot(
     note = _SQUARE_NOTE if all(row["height"] == row["width"] for row in on_curve) else _OTHER_NOTE
     drawing = line_plot(series, axis_of([float(row[key]) for row in on_curve]), label, names, note)
     legend = [element("li", sample(line.place), line.name) for line in series]
-    words = percent_text if key == "accuracy" else ms_text
     sizes = sorted({_size(row) for row in beside})
     others = [_aside(size, [row for row in beside if _size(row) == size], key, words) for size in sizes]
     return joined(
@@ -208,11 +268,18 @@ def _short(row: Row) -> str:
 def _latency_cells(row: Row) -> Sequence[str]:
     times = ms_text(row["p50_ms"]), ms_text(row["p95_ms"])
     ratios = ratio_text(row["ratio"]), interval_text(row)
-    return row["variant"], where_text(row), *times, *ratios, status(row["verdict"]), str(row["runs"])
+    verdict = status(row["verdict"]) if row.get("passed", True) else status("fail")
+    return row["variant"], where_text(row), *times, *ratios, verdict, str(row["runs"])
+
+
+def _all_latency_cells(row: Row) -> Sequence[str]:
+    p99 = ms_text(row["p99_ms"]) if "p99_ms" in row else ABSENT
+    return *_latency_cells(row), p99, rate_text(row), effect_text(row)
 
 
 def _parity_cells(row: Row) -> Sequence[str]:
     errors = error_text(row["max_abs"]), error_text(row["mean_abs"]), error_text(row["tolerance"])
     decisions = cosine_text(row["cosine"]), count_text(row["argmax_flips"])
+    shares = share_text(row), floors_text(row)
     result = status("pass" if row["passed"] else "fail")
-    return row["variant"], row["reference"], where_text(row), *errors, share_text(row), *decisions, result
+    return row["variant"], row["reference"], where_text(row), *errors, *shares, *decisions, result

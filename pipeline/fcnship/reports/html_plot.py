@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fcnship.reports.figures import ms_text, percent_text
+from fcnship.reports.figures import error_text, ms_text, percent_text
 from fcnship.reports.markup import Markup, element, joined
 
 _TOP, _RIGHT, _BOTTOM, _LEFT = 14, 14, 44, 64
@@ -124,6 +124,15 @@ def ms_axis(values: Sequence[float]) -> Axis:
     above = next(tick for tick in ticks if tick >= high and tick > below)
     kept = [tick for tick in ticks if below <= tick <= above]
     return Axis(ticks=kept, text=lambda tick: f"{tick:g} ms", exact=ms_text, log=True)
+
+
+def error_axis(values: Sequence[float]) -> Axis:
+    """A log axis of errors, with ticks at the powers of ten."""
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    last = max(last, first + 1)
+    step = max(1, (last - first) // 6)
+    ticks = [10.0**power for power in range(first, last + step, step)]
+    return Axis(ticks=ticks, text=lambda tick: f"{tick:.0e}", exact=error_text, log=True)
 
 
 def _grid(frame: Frame, axis: Axis, sides: Sequence[tuple[float, str]], note: str) -> Markup:

@@ -13,11 +13,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from fcnship.errors import ArtifactError
+from fcnship.errors import ArtifactError, UsageError
 from fcnship.reports.order import Report, in_order
 from fcnship.reports.schema import Node, check_report, report_schema, resolved
 
 _SORTED_TABLES = ("variants", "parity", "accuracy", "latency")
+_OPTIONAL_TABLES = ("refusals", "budget")
 _DIGITS = 6
 _COSINE_DIGITS = 9
 
@@ -31,7 +32,8 @@ def canonical_report(report: Report) -> dict[str, Any]:
     schema = report_schema()
     tidy = _tidy(dict(report), schema, schema, _DIGITS)
     check_report(tidy)
-    ordered: dict[str, Any] = {**tidy, **{table: in_order(tidy[table]) for table in _SORTED_TABLES}}
+    tables = [*_SORTED_TABLES, *(table for table in _OPTIONAL_TABLES if table in tidy)]
+    ordered: dict[str, Any] = {**tidy, **{table: in_order(tidy[table]) for table in tables}}
     return ordered
 
 
@@ -56,6 +58,23 @@ def read_report(path: Path) -> dict[str, Any]:
         ) from error
     check_report(report)
     return report
+
+
+def report_at(path: Path) -> dict[str, Any]:
+    """The report of a run folder, or a report.json.
+
+    Raises:
+        UsageError: there is none.
+        ArtifactError: it cannot be read as a report.
+    """
+    file = path / "report.json" if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(
+            f"there is no report at {path}",
+            cause="the path is misspelt, or the build has not come to its report",
+            next="name a report.json or a run folder that has one, or build without --baseline",
+        )
+    return read_report(file)
 
 
 def _tidy(value: Any, node: Node, root: Node, digits: int) -> Any:

@@ -6,6 +6,7 @@ not depend on the machine.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -35,6 +36,8 @@ def junit_text(report: Report) -> str:
     _metric_suite(root, report, "parity", where_text, _parity_facts)
     _metric_suite(root, report, "accuracy", size_text, _accuracy_facts)
     _metric_suite(root, report, "latency", where_text, _latency_facts)
+    _refusal_suite(root, report)
+    _baseline_suite(root, report)
     for suite in root:
         suite.attrib |= _counts(suite)
     root.attrib |= _counts(root)
@@ -81,10 +84,44 @@ def _metric_suite(
             _skipped_cases(suite, metric, variant, rows, where)
 
 
+def _refusal_suite(root: ET.Element, report: Report) -> None:
+    """Sizes that no profile has: a case each, failed where an engine took it all the same."""
+    rows = in_order(report.get("refusals", ()))
+    if not rows:
+        return
+    suite = _suite(root, report, "refusals")
+    for row in rows:
+        case = _case(suite, "refusal", row["variant"], where_text(row))
+        if not row["passed"]:
+            message = f"{row['variant']} accepts {where_text(row)}, which no profile has"
+            _add(case, "failure", message, _all_facts(row))
+
+
+def _baseline_suite(root: ET.Element, report: Report) -> None:
+    """The ratios against those of an earlier report: a case each, or one skipped case that says why."""
+    baseline = report.get("baseline")
+    if not baseline:
+        return
+    suite = _suite(root, report, "baseline")
+    if baseline["status"] == "skipped":
+        _add(_case(suite, "baseline", "latency", "baseline"), "skipped", one_line(baseline["reason"]))
+    for row in in_order(baseline["rows"]):
+        case = _case(suite, "baseline", row["variant"], where_text(row))
+        if row["passed"]:
+            ET.SubElement(case, "system-out").text = _baseline_facts(row)
+        else:
+            message = f"{row['variant']} at {where_text(row)}: {_baseline_facts(row)}"
+            _add(case, "failure", message, _all_facts(row))
+
+
 def _skipped_cases(
     suite: ET.Element, metric: str, variant: Row, rows: list[Row], where: Callable[[Row], str]
 ) -> None:
-    against = f" against {rows[0]['reference']}" if rows and "reference" in rows[0] else ""
+    # Against what most are held: the converted network alone is held against what it was made from.
+    usual = Counter(row.get("reference") for row in rows).most_common(1)
+    reference = usual[0][0] if usual else None
+    rows = [row for row in rows if row.get("reference") == reference]
+    against = f" against {reference}" if reference else ""
     places = sorted({(row["height"], row["width"], row.get("batch", 1), where(row)) for row in rows})
     for name in [place[-1] + against for place in places] or ["not run"]:
         reason = one_line(variant["reason"] or "no reason recorded")
@@ -106,6 +143,15 @@ def _latency_facts(row: Row) -> str:
     return (
         f"median {ms_text(row['p50_ms'])}, 95 % within {ms_text(row['p95_ms'])}, {row['runs']} runs, "
         f"ratio to the original {ratio_text(row['ratio'])} ({interval_text(row)}): {row['verdict']}"
+        + (f", allowed {row['allowed']:g}" if "allowed" in row else "")
+    )
+
+
+def _baseline_facts(row: Row) -> str:
+    return (
+        f"ratio to the original {row['before']:.3f} in the baseline, {row['now']:.3f} now: "
+        f"{row['change']:.3f} times as much ({row['change_low']:.3f}-{row['change_high']:.3f}), "
+        f"allowed {row['allowed']:g}"
     )
 
 

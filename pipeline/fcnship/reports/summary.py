@@ -143,12 +143,32 @@ def headline(report: Report) -> str:
 
 def evidence(report: Report) -> list[str]:
     """The facts behind the verdict, a sentence each: parity, accuracy, what did not run."""
-    sentences = [_parity_sentence(report["parity"]), _accuracy_sentence(report)]
+    sentences = [_parity_sentence(report["parity"]), _refusal_sentence(report), _accuracy_sentence(report)]
     for row in not_run(report):
         sentences.append(
             f"{row['variant']} was not run: {(row['reason'] or 'no reason recorded').rstrip('.')}."
         )
     return [sentence for sentence in sentences if sentence]
+
+
+def timing_sentence(report: Report) -> str:
+    """How latency was timed, in one line; empty where the report does not say."""
+    timing = report.get("timing")
+    if not timing:
+        return ""
+    threads = sorted({count for count in timing["threads"].values() if count is not None})
+    facts = [
+        f"Timed: {timing['timed']}",
+        f"{timing['rounds']} rounds" if "rounds" in timing else "",
+        f"threads: {', '.join(map(str, threads))}" if threads else "",
+        f"governor: {timing['governor'] or 'not told'}",
+        f"clock: {timing['clock']}",
+        f"other programs took {timing['other_load']:.0%} of the processors"
+        if timing.get("other_load")
+        else "",
+        *(f"not timed: {left}" for left in timing.get("left_out", ())),
+    ]
+    return "; ".join(fact for fact in facts if fact) + "."
 
 
 def size_range(rows: Iterable[Row]) -> str:
@@ -197,6 +217,15 @@ def _parity_sentence(rows: list[Row]) -> str:
     if failed:
         return f"{failed} of {checks} failed. The worst is {where}: {error_phrase(worst)}."
     return f"{checks} passed. The largest error is {share_text(worst)} of the tolerance, {where}."
+
+
+def _refusal_sentence(report: Report) -> str:
+    rows = report.get("refusals", ())
+    if not rows:
+        return ""
+    names = " and ".join(sorted({row["variant"] for row in rows}))
+    refused = sum(row["refused"] for row in rows)
+    return f"{names} refused {refused} of the {len(rows)} cases that no profile has."
 
 
 def _accuracy_sentence(report: Report) -> str:

@@ -19,9 +19,15 @@ class KerasRunner:
         self._tf = import_tensorflow()
         self._model = load_model(path)
 
+    @property
+    def model(self) -> Any:
+        """The Keras model."""
+        return self._model
+
     def prepare(self, images: np.ndarray[Any, Any]) -> Any:
-        """A TensorFlow tensor."""
-        return self._tf.constant(images)
+        """A TensorFlow tensor in the host's memory, also where there is a GPU: what is timed starts there."""
+        with self._tf.device("CPU"):
+            return self._tf.constant(images)
 
     def infer(self, prepared: Any) -> Any:
         """One call without training behaviour."""

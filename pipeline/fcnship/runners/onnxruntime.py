@@ -7,36 +7,42 @@ from typing import Any
 
 import numpy as np
 
-from fcnship.errors import ArtifactError
-from fcnship.graph.onnx_export import INPUT
+from fcnship.errors import ArtifactError, ModelRefused
 from fcnship.options import Layout
 from fcnship.runners import from_layout, to_layout
 
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+
 
 class OnnxRunner:
-    """An ONNX file."""
+    """An ONNX file with one input of images and one output, whatever their names.
 
-    def __init__(self, variant: str, path: Path, layout: Layout) -> None:
-        import onnxruntime
+    ``plain``: without optimisation and on one thread, to see what these change.
+    """
 
+    def __init__(self, variant: str, path: Path, layout: Layout, *, plain: bool = False) -> None:
         self.variant = variant
         self._layout = layout
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+        self._session = _session(path, plain)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelRefused(
+                f"{path} has {len(inputs)} inputs and {len(outputs)} outputs",
+                cause="fcnship compares networks that take one image and give one set of class scores",
+                next="export it with one input and one output",
             )
-        except Exception as error:
-            raise ArtifactError(
-                f"ONNX Runtime does not open {path}: {error}",
-                cause="the file is damaged or uses an operator that this version does not have",
-                next="build it again with --force",
-            ) from error
+        self._input = inputs[0].name
+        if inputs[0].type not in _TYPES:
+            raise ModelRefused(
+                f"{path} takes {inputs[0].type}, not images of floating-point numbers",
+                cause="its input is no image, or it wants pixels as whole numbers",
+                next="export it with a float32 input",
+            )
+        self._type = _TYPES[inputs[0].type]
 
     def prepare(self, images: np.ndarray[Any, Any]) -> Any:
         """An array in the file's own order."""
-        return {INPUT: to_layout(images, self._layout)}
+        return {self._input: to_layout(images, self._layout).astype(self._type, copy=False)}
 
     def infer(self, prepared: Any) -> Any:
         """One run."""
@@ -48,3 +54,21 @@ class OnnxRunner:
 
     def close(self) -> None:
         """The session goes with the object."""
+
+
+def _session(path: Path, plain: bool) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ArtifactError(
+            f"ONNX Runtime does not open {path}: {error}",
+            cause="the file is damaged or uses an operator that this version does not have",
+            next="build it again with --force",
+        ) from error

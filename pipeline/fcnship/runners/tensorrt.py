@@ -49,6 +49,11 @@ class EngineRunner:
                 return index, {INPUT: to_layout(images, self._layout)}
         raise Unrunnable(f"no profile serves a batch of {batch} at {height}x{width}")
 
+    def refuses(self, images: np.ndarray[Any, Any]) -> bool:
+        """Whether the engine itself, and not the JSON beside it, takes this shape in none of its profiles."""
+        shape = to_layout(images, self._layout).shape
+        return not any(runner.context.set_input_shape(INPUT, shape) for runner in self._runners)
+
     def infer(self, prepared: Any) -> Any:
         """One inference, copies to and from the GPU included."""
         index, feed = prepared

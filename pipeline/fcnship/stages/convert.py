@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
+import numpy as np
+
+from fcnship.data.images import resize, to_range
 from fcnship.driver import StageResult
+from fcnship.errors import ParityFailed
 from fcnship.frameworks import import_keras
 from fcnship.graph.convert import convert_with_record
 from fcnship.graph.facts import ModelFacts, facts_of
 from fcnship.graph.loading import load_model
 from fcnship.session import Session
 from fcnship.stages.train import MODEL
+from fcnship.verify.certificate import Certificate, prove
 
 CONVERTED = "keras/converted.keras"
+_REAL_IMAGES = 64
 
 
 class Convert:
@@ -36,15 +43,48 @@ class Convert:
         if original.geometry.input_size is None:
             return StageResult(status="skipped", reason="the network is fully convolutional already")
         import_keras()
-        conversion = convert_with_record(load_model(session.workspace.path(MODEL)), head=session.options.head)
+        model = load_model(session.workspace.path(MODEL))
+        conversion = convert_with_record(model, head=session.options.head)
+        certificate = _certificate(session, original, model, conversion.model)
         with session.workspace.writing(CONVERTED) as path:
             conversion.model.save(path)
         facts = facts_of(conversion.model).labelled(original.labels, original.value_range)
         changes = [asdict(change) for change in conversion.changes]
-        return StageResult(files=(CONVERTED,), facts={**facts.as_json(), "changes": changes})
+        return StageResult(
+            files=(CONVERTED,),
+            facts={**facts.as_json(), "changes": changes, "certificate": certificate.as_json()},
+        )
 
     def ensures(self, session: Session, result: StageResult) -> None:
         """What was saved loads, and is tied to no size."""
         if result.status == "done":
             geometry = facts_of(load_model(session.workspace.path(CONVERTED))).geometry
             assert geometry.fixed_size is None, geometry.fixing_layer
+
+
+def _certificate(session: Session, facts: ModelFacts, original: Any, converted: Any) -> Certificate:
+    """Hold the conversion against the original, on test images too.
+
+    Raises:
+        ParityFailed: they do not compute the same.
+    """
+    data, size = session.data, facts.geometry.input_size
+    assert size
+    images = to_range(resize(data.x_test[:_REAL_IMAGES], size), data.value_range, facts.value_range)
+    if facts.network.channels_first:
+        images = np.moveaxis(images, -1, 1)
+    certificate = prove(
+        original,
+        converted,
+        images=images,
+        head=session.options.head,
+        value_range=facts.value_range,
+        seed=session.options.seed,
+    )
+    if not certificate.proved:
+        raise ParityFailed(
+            f"the converted network is not proved: {certificate.reasons[0]}",
+            cause=f"it does not compute what {facts.network.name!r} computes",
+            next="fcnship convert MODEL -o OUT.keras --prove --json shows the whole certificate",
+        )
+    return certificate

@@ -51,8 +51,7 @@ class Engine:
         }
 
     def requires(self, session: Session) -> None:
-        """The network serves the profiles; a flavour that was asked for by name can build here."""
-        check_profiles(session.facts, session.profiles)
+        """A flavour that was asked for by name can build here. Asked before anything is trained, too."""
         asked = session.options.flavour
         if asked == "auto":
             return
@@ -66,6 +65,7 @@ class Engine:
 
     def run(self, session: Session) -> StageResult:
         """Build in a process of its own, because TensorRT may end the process when it fails."""
+        check_profiles(session.facts, session.profiles)
         flavour = chosen_flavour(session)
         if flavour is None:
             reasons = "; ".join(usable_flavours().values())

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
 from fcnship.driver import StageResult
-from fcnship.errors import ParityFailed
 from fcnship.hashing import sha256_of_value
 from fcnship.reports import write_reports
-from fcnship.reports.figures import number
 from fcnship.reports.json_report import read_report
 from fcnship.runners import ORIGINAL
 from fcnship.session import Session
 from fcnship.sizes import Size, short
 from fcnship.stages.validate import FILE as VALIDATION
+from fcnship.stages.validate import LATENCY
+from fcnship.verify.gates import against_baseline, judged, latency_reasons, latency_warnings
+from fcnship.verify.latency import timing_warnings
+from fcnship.verify.parity_reasons import parity_reasons
 from fcnship.version import __version__
 from fcnship.workspace import StageRecord
 
@@ -36,7 +36,13 @@ class Report:
 
     def inputs(self, session: Session) -> Mapping[str, str]:
         """What the other stages recorded, and fcnship itself."""
-        return {"stage records": sha256_of_value(_stages(session)), "fcnship": __version__}
+        limit, baseline = session.options.max_slowdown, session.baseline
+        return {
+            "stage records": sha256_of_value(_stages(session)),
+            "fcnship": __version__,
+            "max slowdown": "none" if limit is None else f"{limit:g}",
+            "baseline": sha256_of_value(baseline) if baseline else "none",
+        }
 
     def requires(self, session: Session) -> None:
         """Nothing beyond the records."""
@@ -54,26 +60,38 @@ class Report:
 def compose(session: Session) -> dict[str, Any]:
     """The report, schema fcnship.report/1."""
     rows = json.loads(session.workspace.path(VALIDATION).read_text(encoding="utf-8"))
-    reasons = failures(rows)
+    timed = json.loads(session.workspace.path(LATENCY).read_text(encoding="utf-8"))
+    allowed = session.options.max_slowdown
+    latency = judged(timed["latency"], allowed)
+    before, now = session.baseline, {**timed, "environment": rows["environment"]}
+    baseline = against_baseline(before, now, allowed) if before else None
+    reasons = [*parity_reasons(rows), *latency_reasons(latency, baseline)]
     facts = session.facts.summary()
-    return {
+    report = {
         "schema": "fcnship.report/1",
         "name": session.workspace.root.name,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "fcnship": __version__,
         "verdict": "fail" if reasons else "pass",
         "reasons": reasons,
-        "warnings": warnings(rows["accuracy"]),
+        "warnings": [
+            *rows["parity_warnings"],
+            *warnings(rows["accuracy"]),
+            *timing_warnings(timed["timing"]),
+            *latency_warnings(latency, baseline),
+        ],
         "environment": rows["environment"],
         "model": facts,
         "data": session.record("validate").facts["data"],
         "profiles": [profile.as_json() for profile in session.profiles],
         "variants": rows["variants"],
         "stages": _stages(session),
-        "parity": rows["parity"],
+        **{key: rows[key] for key in ("parity", "tolerance", "refusals", "budget", "reproducers")},
         "accuracy": rows["accuracy"],
-        "latency": rows["latency"],
+        "latency": latency,
+        "timing": timed["timing"],
     }
+    return {**report, "baseline": baseline} if baseline else report
 
 
 def _stages(session: Session) -> list[dict[str, Any]]:
@@ -88,24 +106,6 @@ def _stage(record: StageRecord) -> dict[str, Any]:
         "reason": record.reason,
         "artifacts": [asdict(artifact) for artifact in record.artifacts],
     }
-
-
-def failures(rows: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Why the verdict is fail: one reason a variant, with its worst size."""
-    failed = defaultdict(list)
-    for row in rows["parity"]:
-        if not row["passed"]:
-            failed[row["variant"]].append(row)
-    return [{"code": ParityFailed.exit_code, "text": _parity_text(v, found)} for v, found in failed.items()]
-
-
-def _parity_text(variant: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    worst = max(rows, key=lambda row: (math.isnan(number(row["max_abs"])), number(row["max_abs"])))
-    size = Size(worst["height"], worst["width"])
-    return (
-        f"{variant} differs from {worst['reference']} in {len(rows)} comparisons, most at {size}, batch "
-        f"{worst['batch']}: {worst['max_abs']:.3g}, allowed is {worst['tolerance']:.3g}"
-    )
 
 
 def warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:

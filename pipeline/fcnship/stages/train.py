@@ -18,6 +18,7 @@ from fcnship.graph.loading import load_model, load_model_with_notes
 from fcnship.recipe import ModelFile, Recipe
 from fcnship.session import Session
 from fcnship.sizes import Size
+from fcnship.stages.trainable import check_trainable
 from fcnship.stages.value_range import measured_value_range
 from fcnship.training import fit
 
@@ -70,6 +71,7 @@ def _train(session: Session, recipe: Recipe) -> StageResult:
     model = recipe.build(data.channels, data.classes)
     facts = facts_of(model).labelled(_labels(data.classes), value_range)
     _check_convolutional(session, model)
+    check_trainable(session, recipe, model, facts)
     optimizer = recipe.optimizer(steps)
     batches = _batches(session, recipe)
     session.events.say(f"training {recipe.name} on {data.name}: {len(data.x_train)} images, {steps} steps")

@@ -14,35 +14,40 @@ from fcnship.data.images import resize, to_range
 from fcnship.driver import StageResult
 from fcnship.frameworks import import_keras
 from fcnship.graph.cost import cost_of
-from fcnship.graph.facts import ModelFacts
-from fcnship.graph.loading import load_model
 from fcnship.machine import available_bytes, environment
-from fcnship.runners import ORIGINAL, Runner, Unrunnable, open_runner, run
+from fcnship.runners import ORIGINAL, Runner, Unrunnable, open_runner
 from fcnship.session import Session
 from fcnship.sizes import Size
 from fcnship.stages.onnx import FILE as ONNX_FILE
+from fcnship.stages.run_parity import RunParity
 from fcnship.stages.savedmodel import FOLDER as SAVEDMODEL_FOLDER
-from fcnship.stages.train import MODEL
 from fcnship.verify.accuracy import accuracy_rows, accuracy_sizes, images_for
-from fcnship.verify.latency import latency_rows
-from fcnship.verify.parity import parity_cases, parity_row
-from fcnship.verify.tolerance import Tolerance
+from fcnship.verify.checks import Checks
+from fcnship.verify.latency import latency_cases, latency_rows
+from fcnship.verify.reproducer import FOLDER as REPRODUCERS
+from fcnship.verify.sweep import DOES_NOT_RUN
 
 FILE = "validation.json"
-BEFORE_CONVERSION = "original"
+# Times are kept apart: two runs that find the same facts write the same validation.json.
+LATENCY = "latency.json"
 _SHARE_OF_MEMORY = 4
+_LATENCY_STEPS = 10
 
 
 class Validate:
-    """Writes ``validation.json``: the rows that every report is made from."""
+    """Writes ``validation.json`` and ``latency.json``: the rows that every report is made from."""
 
     name = "validate"
     needs = ("train", "convert", "savedmodel", "onnx", "engine")
     libraries = ("tensorflow", "keras", "onnxruntime")
 
+    def __init__(self, checks: Checks | None = None) -> None:
+        self._checks = checks or Checks()
+
     def inputs(self, session: Session) -> Mapping[str, str]:
-        """The data and the profiles, besides the variants."""
+        """The data, the profiles and what was asked for, besides the variants."""
         return {
+            "checks": str(self._checks),
             "data": session.data_fingerprint,
             "profiles": " ".join(str(profile) for profile in session.profiles),
         }
@@ -55,16 +60,19 @@ class Validate:
     def run(self, session: Session) -> StageResult:
         """Measure, size by size, so that no more than one size's outputs are held."""
         with _opened(session) as (runners, variants):
-            steps = _Steps(session, runners)
+            steps = _Steps(session, runners, variants, self._checks)
             rows = {
                 "environment": environment(),
                 "variants": variants,
-                "parity": steps.parity(),
+                **steps.parity(),
                 "accuracy": steps.accuracy(),
-                "latency": steps.latency(),
             }
-        session.workspace.write_text(FILE, json.dumps(rows, indent=1) + "\n")
-        return StageResult(files=(FILE,), facts=_facts(session, rows))
+            latency, timing = steps.latency()
+        timed = {"latency": latency, "timing": timing}
+        for file, found in ((FILE, rows), (LATENCY, timed)):
+            session.workspace.write_text(file, json.dumps(found, indent=1) + "\n")
+        reproducers = [REPRODUCERS] if rows["reproducers"] else []
+        return StageResult(files=(FILE, LATENCY, *reproducers), facts=_facts(session, rows))
 
     def ensures(self, session: Session, result: StageResult) -> None:
         """Every variant that was run has been compared at least once."""
@@ -77,41 +85,25 @@ class Validate:
 class _Steps:
     """The three measurements, with one count of progress over all of them."""
 
-    def __init__(self, session: Session, runners: Sequence[Runner]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        runners: Sequence[Runner],
+        variants: Sequence[Mapping[str, Any]],
+        checks: Checks,
+    ) -> None:
         self._session, self._runners = session, runners
-        self._tolerance = Tolerance(load_model(session.network_file))
-        self._cases = parity_cases(session.facts.network, session.profiles)
+        self._parity = RunParity(session, runners, variants, checks, self._affordable)
         self._ladder = accuracy_sizes(session.profiles)
-        self._timed = sorted({s for p in session.profiles for s in (p.min, p.opt, p.max)})
         self._done = 0
-        self._total = len(self._cases) + len(self._ladder) * len(runners) + len(self._timed)
+        self._total = len(self._parity.cases) + len(self._ladder) * len(runners) + _LATENCY_STEPS
 
-    def parity(self) -> list[dict[str, Any]]:
-        original, candidates, network = self._runners[0], self._runners[1:], self._session.facts.network
-        rows = []
-        for size, batch in self._cases:
-            images = self._images(size, self._affordable(size, batch))
-            expected = run(original, images)
-            bounds = self._tolerance.at(images, expected, cost_of(network, size).multiply_adds)
-            rows += [parity_row(candidate, ORIGINAL, images, expected, *bounds) for candidate in candidates]
-            self._step(f"parity at {size}")
-        return [row for row in (*self._conversion(), *rows) if row]
-
-    def _conversion(self) -> list[dict[str, Any] | None]:
-        """The converted network against the one it was made from, at the size of the latter."""
-        session = self._session
-        trained = ModelFacts.from_json(session.record("train").facts).geometry.input_size
-        if not session.converted or trained is None:
-            return []
-        before = open_runner(ORIGINAL, session.workspace.path(MODEL), session.options.layout)
-        tolerance = Tolerance(load_model(session.workspace.path(MODEL)))
-        rows = []
-        for batch in sorted({1, max(p.batch[2] for p in session.profiles)}):
-            images = self._images(trained, self._affordable(trained, batch))
-            expected, cost = run(before, images), cost_of(session.facts.network, trained)
-            bounds = tolerance.at(images, expected, cost.multiply_adds)
-            rows.append(parity_row(self._runners[0], BEFORE_CONVERSION, images, expected, *bounds))
-        return rows
+    def parity(self) -> dict[str, Any]:
+        found = self._parity.rows(self._step)
+        broken = {row["variant"] for row in found["parity"] if row["fault"].startswith(DOES_NOT_RUN)}
+        # What raised there would raise here too, and hide what parity has found.
+        self._runners = [runner for runner in self._runners if runner.variant not in broken]
+        return found
 
     def accuracy(self) -> list[dict[str, Any]]:
         data, value_range = self._session.data, self._session.facts.value_range
@@ -126,12 +118,22 @@ class _Steps:
                 self._step(f"accuracy at {size}")
         return [row for row in rows if row]
 
-    def latency(self) -> list[dict[str, Any]]:
-        rows = []
-        for size in self._timed:
-            rows += latency_rows(self._runners, self._images(size, 1))
-            self._step(f"latency at {size}")
-        return rows
+    def latency(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The rows, and what stands beside them: how they were timed."""
+        cases = latency_cases(self._session.profiles)
+        too_large = [c for c in cases if c.optional and self._affordable(c.size, c.batch) < c.batch]
+        rows, timing = latency_rows(
+            self._runners,
+            [case for case in cases if case not in too_large],
+            lambda case: self._images(case.size, case.batch),
+            progress=self._timing,
+        )
+        timing["left_out"] += [f"{case}: it does not fit into the free memory" for case in too_large]
+        return rows, timing
+
+    def _timing(self, share: float) -> None:
+        left = round((1 - share) * _LATENCY_STEPS)
+        self._session.events.progress(self._total - left, self._total, "latency")
 
     def _images(self, size: Size, batch: int) -> np.ndarray[Any, Any]:
         """Test images, and noise as the last of several: real images alone leave channels dark."""

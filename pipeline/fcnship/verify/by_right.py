@@ -16,7 +16,7 @@ from fcnship.sizes import Size
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rights:
-    """For each cell of a map: must it equal its crop, does its crop fit into the image, and why it may differ.
+    """For each cell of a map: must it equal its crop, does the crop fit into the image, why may it differ.
 
     ``reasons`` maps a reason to the cells that have it; a cell may have several.
     """
@@ -66,7 +66,7 @@ def borders(flags: Flags) -> str:
     """Where cells lie: ``all``, or how many rows and columns at which border, or ``inside`` too."""
     if flags.all():
         return "everywhere"
-    full_rows, full_columns = flags.all(axis=1), flags.all(axis=0)
+    full_rows, full_columns = np.all(flags, axis=1), np.all(flags, axis=0)
     counts = {
         "top row": _leading(full_rows),
         "bottom row": _leading(full_rows[::-1]),

@@ -9,20 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from fcnship.graph.cost import cost_of
 from fcnship.graph.geometry import Geometry, geometry_of
+from fcnship.graph.propagate import is_legal
 from fcnship.graph.saving import Saving, saving_of
 from fcnship.sizes import Size
 from fcnship.verify.certificate_sizes import MapSizes, map_sizes
 from fcnship.verify.certificate_text import lines_of
-from fcnship.verify.larger import LargerCheck, larger_checks
+from fcnship.verify.larger import LargerCheck, larger_checks, misplaced_biases
 from fcnship.verify.noise import MULTIPLE, noise_of
-from fcnship.verify.outputs import Array, error_of
+from fcnship.verify.outputs import Array, error_of, fitted
 from fcnship.verify.pair import Pair, check_images, pair_of
-from fcnship.verify.sampling import affordable, larger_sizes, random_images
+from fcnship.verify.sampling import affordable, batch_of, larger_sizes, random_images
 
 SCHEMA = "fcnship.certificate/1"
 _RANDOM_IMAGES, _REAL_IMAGES, _TRAINED_BUDGET = 16, 64, 1e11
 _LARGER_BUDGET, _FAR = 3e11, 8
+_GEOMETRY = ("total_stride", "receptive_field", "minimum_size", "minimum_layer", "global_context")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +102,7 @@ class Certificate:
             "noise_source": self.noise_source,
             "trained": [check.as_json() for check in self.trained],
             "larger": [check.as_json() for check in self.larger],
-            "geometry": {
-                key: geometry[key]
-                for key in ("total_stride", "receptive_field", "minimum_size", "minimum_layer", "global_context")
-            },
+            "geometry": {key: geometry[key] for key in _GEOMETRY},
             "sizes": self.sizes.as_json(),
             "costs": [saving.as_json() for saving in self.savings],
             "lines": self.lines(),
@@ -124,13 +124,13 @@ def prove(
     images: Any = None,
     seed: int = 0,
     head: str | None = None,
-    value_range: tuple[float, float] = (0.0, 1.0),
+    value_range: tuple[float, float] | None = None,
     sizes: Sequence[Size] = (),
 ) -> Certificate:
     """Compare a converted model with its original: at the trained size, and cell by cell on larger images.
 
-    ``images`` are real ones at the original's size and in its range; random ones in ``value_range`` are
-    always used. ``head`` is the head that was asked for; None takes what the model has. ``sizes`` are the
+    ``images`` are real ones at the original's size and in its range; random ones are always used,
+    in ``value_range`` (0 to 1, or to 255 for whole numbers, where it is not given). ``head`` is the head that was asked for; None takes what the model has. ``sizes`` are the
     larger sizes; a few of them are chosen where none is given.
 
     Raises:
@@ -177,15 +177,12 @@ def _images(pair: Pair, real: Array | None, rng: np.random.Generator) -> tuple[A
 
 
 def _trained(pair: Pair, batch: Array, answered: list[Array]) -> tuple[list[TrainedCheck], str]:
-    from fcnship.graph.cost import cost_of
-    from fcnship.verify.sampling import batch_of
-
     together = batch_of(2 * cost_of(pair.original_network, pair.trained).peak_bytes)
     noise = noise_of(pair.original, batch, answered, together, pair.channels_first)
     maps, heads = pair.ask_converted(batch, pair.trained)
     checks = []
     for k, output in enumerate(pair.outputs):
-        errors = [error_of(_fitted(output.cells(maps[k]), answered[k]), answered[k]).max()]
+        errors = [error_of(fitted(output.cells(maps[k]), answered[k]), answered[k]).max()]
         if output.head in ("average", "max"):
             errors.append(error_of(heads[k], output.pooled(maps[k])).max())
         checks.append(
@@ -203,18 +200,10 @@ def _trained(pair: Pair, batch: Array, answered: list[Array]) -> tuple[list[Trai
     return checks, noise.source
 
 
-def _fitted(new: Array, old: Array) -> Array:
-    """A map of one cell is the vector that it carries."""
-    same = new.size == old.size and 4 in (new.ndim, old.ndim)
-    cell = all(side == 1 for array in (new, old) if array.ndim == 4 for side in array.shape[1:3])
-    return new.reshape(old.shape) if same and cell else new
-
-
 def _affordable_sizes(pair: Pair, geometry: Geometry) -> list[Size]:
     """The first sizes whose passes stay within a budget of multiply-adds; one at least."""
-    from fcnship.graph.cost import cost_of
-
-    spent, chosen = 0.0, []
+    chosen: list[Size] = []
+    spent = 0.0
     for size in larger_sizes(pair.network, pair.trained, geometry.total_stride):
         spent += cost_of(pair.network, size).multiply_adds
         if chosen and spent > _LARGER_BUDGET:
@@ -229,8 +218,6 @@ def _savings(pair: Pair, chosen: list[Size], larger: list[LargerCheck]) -> list[
         return []
     far = Size(_FAR * pair.trained.height, _FAR * pair.trained.width)
     sizes = [max(chosen, key=lambda size: size.pixels), far]
-    from fcnship.graph.propagate import is_legal
-
     legal = [size for size in sizes if is_legal(pair.network, size)]
     return [saving_of(pair.original_network, pair.network, size, pair.trained) for size in legal]
 
@@ -244,7 +231,10 @@ def _reasons(
         for check in trained
         if not check.passed
     ]
-    found += [fault for check in larger for fault in check.faults]
+    for check in larger:
+        known = ", ".join(repr(name) for name in misplaced_biases(pair, check.size))
+        why = f" (Keras adds the bias of {known} along the width there)" if known else ""
+        found += [fault + why for fault in check.faults]
     found += run.faults
     if head is not None:
         found += [

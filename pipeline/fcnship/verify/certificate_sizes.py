@@ -23,7 +23,7 @@ class MapSizes:
     """``rows`` and ``columns`` of the first map as formulas in H and W ('' where there is none).
 
     ``run`` lists the sizes at which the network was run, each with its map and what the formula and the
-    geometry said (None where the output is a vector); ``below`` the sizes one pixel under the minimum, at which
+    geometry said (None where the output is a vector); ``below`` the sizes one pixel under the minimum, where
     Keras has to refuse or to make a map without cells.
     """
 
@@ -52,7 +52,7 @@ class MapSizes:
 
 
 def map_sizes(pair: Pair, minimum: Size, sizes: Sequence[Size], rng: np.random.Generator) -> MapSizes:
-    """Run the converted model at some sizes and its minimum, and note what Keras infers one pixel below it."""
+    """Run the converted model at sizes, its minimum too, and note what Keras infers one pixel below that."""
     index = next((k for k, one in enumerate(pair.outputs) if len(one.tensor.shape) == 4), None)
     formulas = [None, None] if index is None else [formula_of(pair.network, axis, index) for axis in (0, 1)]
     run = [_run(pair, size, index, formulas, rng) for size in dict.fromkeys([minimum, *sizes])]
@@ -74,7 +74,8 @@ def _run(
         return row
     map_ = output_map(pair.network, size, index)
     expected = [map_.height, map_.width]
-    said = [f.cells(n) if f else m for f, n, m in zip(formulas, (size.height, size.width), expected, strict=True)]
+    sides = zip(formulas, (size.height, size.width), expected, strict=True)
+    said = [formula.cells(side) if formula else cells for formula, side, cells in sides]
     return {**row, "map": list(found[index].shape[1:3]), "expected": expected if said == expected else said}
 
 
@@ -101,7 +102,8 @@ def _below(pair: Pair, size: Size) -> dict[str, Any]:
 def _has_empty_map(model: Any, shape: tuple[int, ...]) -> bool:
     import keras
 
-    graph, empty = graph_of(model), []
+    graph = graph_of(model)
+    empty: list[bool] = []
 
     def visit(op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Value]:
         given, named = tensors_in((args, dict(kwargs)), lambda value: value.trained)

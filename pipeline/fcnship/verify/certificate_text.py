@@ -16,8 +16,8 @@ def lines_of(certificate: Certificate) -> list[str]:
     """Verdict, trained size, larger sizes, geometry, cost; reasons first where it failed."""
     c = certificate
     verdict = "Proved" if c.proved else "FAILED"
-    says = "computes what its original computes" if c.proved else "does not compute what its original computes"
-    first = f"{verdict}: {c.name}, made convolutional ({c.parameters:,} parameters), {says}."
+    says = "computes" if c.proved else "does not compute"
+    first = f"{verdict}: {c.name}, made convolutional ({c.parameters:,} parameters), {says} the same."
     return [
         first,
         *(f"  because {reason}" for reason in c.reasons),
@@ -49,7 +49,7 @@ def _larger(c: Certificate) -> list[str]:
         worst = max(check.layers_max for check in maps)
         cells = sum(check.layers_compared for check in maps)
         lines.append(
-            f"On the whole image, the original's own layers with its head on each window give the same in all "
+            "The original's own layers on the whole image, its head on each window, give the same in all "
             f"{cells:,} cells compared, to {worst:.2g}."
             if all(check.layers_max <= check.tolerance for check in maps)
             else f"The original's own layers on the whole image differ by up to {worst:.2g}."
@@ -90,8 +90,8 @@ def _geometry(c: Certificate) -> str:
         known = "one vector at every size"
     stride, field, low = (_side(geometry[k]) for k in ("total_stride", "receptive_field", "minimum_size"))
     return (
-        f"For HxW: {known}; total stride {stride}, receptive field {field}, from {low} up; run at {ran} sizes, "
-        f"the smallest included."
+        f"For HxW: {known}; total stride {stride}, receptive field {field}, from {low} up; run at {ran} "
+        "sizes, the smallest included."
     )
 
 

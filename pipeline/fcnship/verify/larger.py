@@ -12,7 +12,7 @@ from fcnship.graph.cost import cost_of
 from fcnship.sizes import Size
 from fcnship.verify.by_right import Rights, rights_of
 from fcnship.verify.original import Answer, original_at
-from fcnship.verify.outputs import Array, Output, error_of, first_cell
+from fcnship.verify.outputs import Array, Output, error_of, first_cell, fitted
 from fcnship.verify.pair import Pair
 from fcnship.verify.sampling import Cell, affordable, mosaic, random_images, sampled_cells
 
@@ -138,11 +138,28 @@ def _against_layers(found: _Found, values: Array, cells: list[Cell]) -> tuple[in
         return 0, 0.0
     if not found.layers.cells:
         count = int(np.prod(values.shape[1:3])) if values.ndim == 4 else 1
-        return count, float(error_of(values, expected).max())
+        return count, float(error_of(fitted(values, expected), expected).max())
     if values.ndim != 4:
         return 0, 0.0
     picked = np.stack([values[:, i, j] for i, j in cells])
     return len(cells), float(error_of(picked, expected).max())
+
+
+def misplaced_biases(pair: Pair, size: Size) -> list[str]:
+    """Layers to which Keras 3.15 adds the bias along the width instead of the channels.
+
+    Its ``ops.add`` on TensorFlow takes a bias for channels last wherever its length is the last axis's, so
+    that a channels-first convolution is wrong where its map is as wide as it has filters.
+    """
+    if not pair.channels_first:
+        return []
+    layers = cost_of(pair.network, size).layers
+    found = [
+        layer.name
+        for layer, node in zip(layers, pair.network.nodes, strict=True)
+        if node.kind in ("conv", "depthwise", "separable", "transposed") and layer.columns == layer.channels
+    ]
+    return found if max((layer.columns for layer in layers), default=1) > 1 else []
 
 
 def _images(pair: Pair, size: Size, real: Array | None, rng: np.random.Generator) -> Array:
@@ -185,6 +202,5 @@ def _on_crops(
     crops = [pair.crop(images, i * first.stride[0], j * first.stride[1]) for i, j in fitting]
     found = [first_cell(one) for one in pair.ask_original(np.concatenate(crops))]
     count = len(images)
-    return {
-        cell: [one[place * count : (place + 1) * count] for one in found] for place, cell in enumerate(fitting)
-    }
+    at = {cell: slice(place * count, (place + 1) * count) for place, cell in enumerate(fitting)}
+    return {cell: [one[part] for one in found] for cell, part in at.items()}

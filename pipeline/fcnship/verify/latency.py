@@ -1,90 +1,119 @@
-"""Latency of variants against the original, in one interleaved and shuffled run for each size."""
+"""Latency of variants against the original: the cases, one interleaved run of all of them, and its rows."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from fcnship.machine import available_bytes
 from fcnship.runners import ORIGINAL, Runner
+from fcnship.sizes import Profile
+from fcnship.verify.ratios import drift_of, interval_of
+from fcnship.verify.schedule import Array, Case, Feeds, Schedule, Timed
+from fcnship.verify.timing import Surroundings, timing_facts
 
-Array = np.ndarray[Any, Any]
-_WARM_UP, _WARM_UP_SECONDS = 5, 2.0
-_SECONDS_A_SIZE = 3.0
-# A round of slow networks may take many seconds: five must do then, and the interval shows their worth.
-_LEAST_ROUNDS, _MOST_ROUNDS = 5, 60
-_RESAMPLES = 2000
+_SECONDS = 8.0
+_SHARE_OF_MEMORY = 8
+_DRIFT = 0.05
 
 
-def latency_rows(runners: Sequence[Runner], images: Array) -> list[dict[str, Any]]:
-    """Rows of the report for one batch; the first runner is the original.
-
-    Each round runs every variant once, in a new random order, so that a slow moment of the machine hits all
-    alike. ``ratio`` is the median over the rounds of a variant's time over the original's in the same round,
-    with a 95 % bootstrap interval. Timed is inference alone: images lie ready in the runtime's own form.
-    """
-    prepared = [runner.prepare(images) for runner in runners]
-    _warm_up(runners, prepared)
-    seconds = _measured(runners, prepared)
-    return [
-        _row(runner.variant, images, seconds[:, index], seconds[:, 0]) for index, runner in enumerate(runners)
+def latency_cases(profiles: Iterable[Profile]) -> list[Case]:
+    """Min, opt and max of the profiles at the smallest batch; the other batches at opt, if time allows."""
+    profiles = tuple(profiles)
+    sizes = {Case(size=s, batch=p.batch[0]) for p in profiles for s in (p.min, p.opt, p.max)}
+    more = {Case(size=p.opt, batch=batch) for p in profiles for batch in p.batch[1:]} - sizes
+    return sorted(sizes, key=_order) + [
+        Case(size=c.size, batch=c.batch, optional=True) for c in sorted(more, key=_order)
     ]
 
 
-def _warm_up(runners: Sequence[Runner], prepared: Sequence[Any]) -> None:
-    end = time.perf_counter() + _WARM_UP_SECONDS
-    for done in range(_WARM_UP):
-        if done and time.perf_counter() > end:
-            return
-        for runner, feed in zip(runners, prepared, strict=True):
-            runner.infer(feed)
+def latency_rows(
+    runners: Sequence[Runner],
+    cases: Sequence[Case],
+    images: Callable[[Case], Array],
+    *,
+    seconds: float = _SECONDS,
+    progress: Callable[[float], None] = lambda share: None,
+    seed: int = 0,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The report's ``latency`` rows and its ``timing``; the first runner, the original, takes every case.
 
-
-def _measured(runners: Sequence[Runner], prepared: Sequence[Any]) -> Array:
-    """Seconds, (rounds, runners)."""
-    rng = np.random.default_rng(0)
-    rounds: list[Array] = []
-    end = time.perf_counter() + _SECONDS_A_SIZE
-    while len(rounds) < _LEAST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.perf_counter() < end):
-        row = np.zeros(len(runners))
-        for index in rng.permutation(len(runners)):
-            start = time.perf_counter()
-            runners[index].infer(prepared[index])
-            row[index] = time.perf_counter() - start
-        rounds.append(row)
-    return np.array(rounds)
-
-
-def _row(variant: str, images: Array, seconds: Array, reference: Array) -> dict[str, Any]:
-    batch, height, width, _ = images.shape
-    low, middle, high = ratio_interval(seconds / reference)
-    return {
-        "variant": variant,
-        "height": height,
-        "width": width,
-        "batch": batch,
-        "p50_ms": float(np.median(seconds) * 1e3),
-        "p95_ms": float(np.percentile(seconds, 95) * 1e3),
-        "runs": len(seconds),
-        "ratio": middle,
-        "ratio_low": low,
-        "ratio_high": high,
-        "verdict": "reference" if variant == ORIGINAL else verdict_of(low, high),
+    Each round runs every variant at every case, in a new random order, so that a slow moment of the machine
+    hits all alike. ``ratio`` is the median over the rounds of a variant's time over the original's in the
+    same round. What is timed is said in ``timing``. ``seconds`` bounds the rounds, of which there are at
+    least five.
+    """
+    around, start = Surroundings(), time.perf_counter()
+    schedule = Schedule(runners, Feeds(runners, images, available_bytes() // _SHARE_OF_MEMORY), seconds, seed)
+    timed = schedule.run(cases, progress)
+    rows = [
+        _row(runners[place].variant, case, timed, place) for case in cases for place in _places(timed, case)
+    ]
+    return rows, {
+        **timing_facts([runner.variant for runner in runners]),
+        "rounds": len(next(iter(timed.seconds.values()))),
+        "seconds": round(time.perf_counter() - start, 3),
+        "steady": timed.steady,
+        "drift": _drift(timed),
+        "throttled": around.throttled(),
+        "other_load": around.other_load(),
+        "left_out": list(timed.left_out),
     }
 
 
-def ratio_interval(ratios: Array) -> tuple[float, float, float]:
-    """The median of paired ratios and its 95 % percentile-bootstrap interval: (low, median, high)."""
-    rng = np.random.default_rng(0)
-    drawn = np.median(rng.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(low), float(np.median(ratios)), float(high)
+def timing_warnings(timing: dict[str, Any]) -> list[str]:
+    """What of the surroundings makes the times doubtful, a sentence each."""
+    found = []
+    drift = timing["drift"]
+    if drift["low"] > 1 + _DRIFT or drift["high"] < 1 - _DRIFT:
+        became = "slower" if drift["ratio"] > 1 else "faster"
+        found.append(
+            f"the machine became {became} while latency was measured: the original took {drift['ratio']:.2f} "
+            "times as long at the end as at the beginning. Measure again when it is cool and quiet"
+        )
+    if timing["throttled"]:
+        found.append(
+            f"a processor was slowed by its heat {timing['throttled']} times while latency was measured"
+        )
+    return found
 
 
-def verdict_of(low: float, high: float) -> str:
-    """Faster or slower only where the whole interval says so."""
-    if high < 1:
-        return "faster"
-    return "slower" if low > 1 else "inconclusive"
+def _places(timed: Timed, case: Case) -> list[int]:
+    return sorted(place for place, measured in timed.seconds if measured == case)
+
+
+def _row(variant: str, case: Case, timed: Timed, place: int) -> dict[str, Any]:
+    calls = timed.seconds[place, case].ravel() * 1e3
+    found = interval_of(timed.rounds(place, case) / timed.rounds(0, case))
+    p50, p95, p99 = np.percentile(calls, [50, 95, 99])
+    original = variant == ORIGINAL and place == 0
+    return {
+        "variant": variant,
+        "height": case.size.height,
+        "width": case.size.width,
+        "batch": case.batch,
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
+        "p99_ms": float(p99),
+        "runs": len(calls),
+        "images_per_second": case.batch * 1e3 / float(p50),
+        "ratio": found.middle,
+        "ratio_low": found.low,
+        "ratio_high": found.high,
+        "smallest_effect": None if original else found.smallest_effect,
+        "verdict": "reference" if original else found.verdict,
+    }
+
+
+def _drift(timed: Timed) -> dict[str, float]:
+    reference = [timed.rounds(place, case) for place, case in timed.seconds if place == 0]
+    found = drift_of(np.stack(reference, axis=1))
+    return {"ratio": found.middle, "low": found.low, "high": found.high}
+
+
+def _order(case: Case) -> tuple[int, int, int, int]:
+    height, width = case.size.height, case.size.width
+    return height * width, height, width, case.batch

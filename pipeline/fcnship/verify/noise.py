@@ -60,14 +60,15 @@ def float64_copy(model: Any) -> Any:
         return None
     try:
         wide = type(model).from_config(_widened(copy.deepcopy(model.get_config())))
-        wide.set_weights([array_of(weight).astype("float64") for weight in model.weights])
+        for new, old in zip(wide.weights, model.weights, strict=True):
+            new.assign(array_of(old).astype("float64"))
     except Exception:  # noqa: BLE001 - a custom layer may refuse in any way; there is another measurement
         return None
     return wide if _dtypes(wide) == {"float64"} else None
 
 
 def _exact(model: Any, images: Array, batch: int, channels_first: bool) -> list[Array] | None:
-    """The answers in float64; None without a copy, or where TensorFlow has no such kernel (channels first)."""
+    """The answers in float64; None without a copy, or where TensorFlow lacks a kernel (channels first)."""
     wide = float64_copy(model)
     try:
         return None if wide is None else answers(wide, _floats(images), batch, channels_first)

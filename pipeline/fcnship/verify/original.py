@@ -85,13 +85,17 @@ class _Walker:
         whole = kind in _POOLING and len(out) == 4 and tuple(out[a] for a in self.axes) == (1, 1)
         if not whole and (kind not in _FLATTENING or len(out) == 4):
             return held
-        return self._windows(held, tuple(int(shape[a]) for a in self.axes))
+        window = int(shape[self.axes[0]]), int(shape[self.axes[1]])
+        if tuple(held.tensor.shape[axis] for axis in self.axes) == window:
+            return held
+        return self._windows(held, window)
 
     def _windows(self, held: _Held, window: tuple[int, int]) -> _Held:
         import keras
 
         sides = tuple(int(held.tensor.shape[axis]) for axis in self.axes)
-        if any(i + window[0] > sides[0] or j + window[1] > sides[1] for i, j in self.cells):
+        outside = any(i + window[0] > sides[0] or j + window[1] > sides[1] for i, j in self.cells)
+        if outside or not self.cells:
             return replace(held, tensor=None)
         parts = []
         for i, j in self.cells:

@@ -110,3 +110,10 @@ def error_of(outputs: Array, expected: Array) -> Array:
         return np.full(expected.shape, np.inf)
     error = np.abs(outputs.astype(np.float64) - expected.astype(np.float64))
     return np.where(np.isfinite(error), error, np.inf)
+
+
+def fitted(new: Array, old: Array) -> Array:
+    """A map of one cell is the vector that it carries."""
+    same = new.size == old.size and 4 in (new.ndim, old.ndim)
+    cell = all(side == 1 for array in (new, old) if array.ndim == 4 for side in array.shape[1:3])
+    return new.reshape(old.shape) if same and cell else new

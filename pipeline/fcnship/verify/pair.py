@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from fcnship.errors import UsageError
+from fcnship.errors import ModelRefused, UsageError
 from fcnship.graph.cost import cost_of
 from fcnship.graph.geometry import map_stride
 from fcnship.graph.network import network_from_keras
 from fcnship.graph.nodes import Network
-from fcnship.graph.propagate import minimum
+from fcnship.graph.propagate import is_legal, minimum
 from fcnship.graph.surgery.walk import graph_of
 from fcnship.sizes import Size
 from fcnship.verify.outputs import Array, Output, answers, maps_model, outputs_of
@@ -75,7 +75,7 @@ class Pair:
         return found[: len(self.outputs)], found[len(self.outputs) :]
 
 
-def pair_of(original: Any, converted: Any, value_range: tuple[float, float]) -> Pair:
+def pair_of(original: Any, converted: Any, value_range: tuple[float, float] | None) -> Pair:
     """Read both models.
 
     Raises:
@@ -86,6 +86,13 @@ def pair_of(original: Any, converted: Any, value_range: tuple[float, float]) -> 
     outputs = outputs_of(original, converted)
     maps = maps_model(converted, outputs)
     original_network, network = network_from_keras(original), network_from_keras(maps)
+    trained = original_network.input_size or _some_size(network)
+    if not is_legal(network, trained):
+        raise ModelRefused(
+            f"{converted.name!r} does not run at {trained}, the size of {original.name!r}",
+            cause="it is not the conversion of that model",
+            next="prove a model against the one that it was converted from",
+        )
     both = keras.Model(maps.inputs[0], [*maps.outputs, *graph_of(converted).outputs])
     return Pair(
         original=original,
@@ -95,8 +102,8 @@ def pair_of(original: Any, converted: Any, value_range: tuple[float, float]) -> 
         both=both,
         original_network=original_network,
         network=network,
-        trained=original_network.input_size or _some_size(network),
-        value_range=value_range,
+        trained=trained,
+        value_range=value_range or (0.0, 255.0 if "int" in str(maps.inputs[0].dtype) else 1.0),
     )
 
 

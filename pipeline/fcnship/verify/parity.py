@@ -1,97 +1,109 @@
-"""Numeric agreement of variants with the original, on the same images, size by size."""
+"""Numeric agreement of a variant's outputs with the reference's on the same images, and what never agrees."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fcnship.graph.nodes import Network
-from fcnship.graph.propagate import is_legal
-from fcnship.runners import Runner, Unrunnable, run
-from fcnship.sizes import Profile, Size
-
 Array = np.ndarray[Any, Any]
-_ODD_BETWEEN = (0.31, 0.57, 0.83)
-
-
-def parity_sizes(profile: Profile) -> list[Size]:
-    """Min, opt and max, each edge one pixel in and out, odd sizes between, non-square and transposed."""
-    low, opt, high = profile.min, profile.opt, profile.max
-    edges = [Size(s.height + d, s.width + d) for s in (low, high) for d in (-1, 1)]
-    odd = [_odd(low, high, share, share) for share in _ODD_BETWEEN]
-    oblong = [_odd(low, high, 0.2, 0.7), _odd(low, high, 0.9, 0.4)]
-    corners = [Size(low.height, high.width), Size(high.height, low.width)]
-    found = [low, opt, high, *edges, *odd, *oblong, *(s.transposed for s in oblong), *corners]
-    return sorted({size for size in found if size.height > 0 and size.width > 0})
-
-
-def parity_cases(network: Network, profiles: Sequence[Profile]) -> list[tuple[Size, int]]:
-    """Sizes and batches: one image everywhere, the largest batch too at min, opt and max.
-
-    A size outside every profile is left out where the network cannot run at it.
-    """
-    cases = {(size, 1) for profile in profiles for size in parity_sizes(profile) if is_legal(network, size)}
-    for profile in profiles:
-        cases |= {(size, profile.batch[2]) for size in (profile.min, profile.opt, profile.max)}
-    return sorted(cases)
+NO_NUMBER = "the output has NaN or infinity in it"
+# Of the largest output: what moves less may be rounding.
+_RESOLUTION = 2.0**-20
+CONSTANT = "the output is the same for different images"
 
 
 def parity_row(
-    candidate: Runner,
+    variant: str,
     reference: str,
     images: Array,
+    outputs: Array | str,
     expected: Array,
     tolerance: float,
     noise: float | None,
-) -> dict[str, Any] | None:
-    """One row of the report: how a candidate's outputs differ from the reference's on these images.
+) -> dict[str, Any]:
+    """One row of the report: how a variant's outputs differ from the reference's on these images.
 
-    None where the candidate says that it does not serve this size (an engine outside its profiles).
+    ``outputs`` may be a text instead: why there are none, which is a failure too.
     """
-    try:
-        outputs = run(candidate, images)
-    except Unrunnable:
-        return None
     batch, height, width, _ = images.shape
-    return {
-        "variant": candidate.variant,
-        "reference": reference,
-        "height": height,
-        "width": width,
-        "batch": batch,
-        **compare(outputs, expected, tolerance),
-        "noise_floor": noise,
-    }
+    compared = (
+        _nothing(len(expected), tolerance, outputs)
+        if isinstance(outputs, str)
+        else compare(outputs, expected, tolerance, noise)
+    )
+    floors = compared["max_abs"] / noise if noise else None
+    where = {"variant": variant, "reference": reference, "height": height, "width": width, "batch": batch}
+    return {**where, **compared, "noise_floor": noise, "floors": floors}
 
 
-def compare(outputs: Array, expected: Array, tolerance: float) -> dict[str, Any]:
-    """Largest and mean absolute error, cosine, changed decisions; a wrong shape or NaN never passes.
+def compare(outputs: Array, expected: Array, tolerance: float, noise: float | None = None) -> dict[str, Any]:
+    """Largest and mean absolute error, cosine, changed decisions, and the fault ('' where it passed).
 
+    A fault are NaN, infinity, another shape, an output that is the same for all images of a batch where the
+    reference's is not, an error above the tolerance, and a changed decision where the reference's best class
+    led the next by more than the tolerance (``flip_margin_max`` is the largest such lead).
     A map of one cell, (batch, 1, 1, classes), is compared with (batch, classes) as what it is: the same.
     """
-    if outputs.ndim == 4 and outputs.shape[1:3] == (1, 1) and expected.ndim == 2:
-        outputs = outputs[:, 0, 0]
+    outputs = as_shaped(outputs, expected)
     if outputs.shape != expected.shape:
-        worst = {"max_abs": math.inf, "mean_abs": math.inf, "cosine": 0.0, "argmax_flips": len(expected)}
-        return {**worst, "tolerance": tolerance, "passed": False}
-    error = np.abs(outputs.astype(np.float64) - expected.astype(np.float64))
-    norms = float(np.linalg.norm(outputs) * np.linalg.norm(expected))
-    max_abs = float(error.max()) if np.isfinite(error).all() else math.inf
-    return {
-        "max_abs": max_abs,
-        "mean_abs": float(error.mean()) if math.isfinite(max_abs) else math.inf,
-        "cosine": float(np.vdot(outputs, expected)) / norms if norms and math.isfinite(norms) else 0.0,
-        "argmax_flips": int((outputs.argmax(-1) != expected.argmax(-1)).sum()),
+        told = f"the output has the shape {outputs.shape}, not {expected.shape}"
+        return _nothing(len(expected), tolerance, told)
+    ours, theirs = outputs.astype(np.float64), expected.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # infinity less infinity is no number, and no agreement
+        error = np.abs(ours - theirs)
+        product, norms = float(np.vdot(ours, theirs)), float(np.linalg.norm(ours) * np.linalg.norm(theirs))
+    finite = bool(np.isfinite(error).all())
+    flipped = ours.argmax(-1) != theirs.argmax(-1)
+    found = {
+        "max_abs": float(error.max(initial=0.0)) if finite else math.inf,
+        "mean_abs": float(error.mean()) if finite else math.inf,
+        "cosine": product / norms if norms and math.isfinite(norms) else 0.0,
+        "argmax_flips": int(flipped.sum()),
+        "flip_margin_max": float(_margins(theirs)[flipped].max(initial=0.0)) if finite else math.inf,
         "tolerance": tolerance,
-        "passed": max_abs <= tolerance,
     }
+    fault = _fault(found, ours, theirs, noise)
+    return {**found, "passed": not fault, "fault": fault}
 
 
-def _odd(low: Size, high: Size, down: float, across: float) -> Size:
-    """A size with odd sides at these shares of the range (its even neighbour where the range has no odd)."""
-    height = round(low.height + (high.height - low.height) * down) | 1
-    width = round(low.width + (high.width - low.width) * across) | 1
-    return Size(min(height, high.height), min(width, high.width))
+def as_shaped(outputs: Array, expected: Array) -> Array:
+    """A map of one cell as the vector that it is compared with."""
+    if outputs.ndim == 4 and outputs.shape[1:3] == (1, 1) and expected.ndim == 2:
+        return outputs[:, 0, 0]
+    return outputs
+
+
+def is_constant(outputs: Array, expected: Array, noise: float) -> bool:
+    """Whether all images (axis 0) have the same outputs while the reference's differ by more than noise."""
+    if len(outputs) < 2:
+        return False
+    return bool(np.ptp(outputs, axis=0).max() == 0.0 and np.ptp(expected, axis=0).max() > noise)
+
+
+def _fault(found: dict[str, Any], ours: Array, theirs: Array, noise: float | None) -> str:
+    tolerance, error, margin = found["tolerance"], found["max_abs"], found["flip_margin_max"]
+    if not math.isfinite(error):
+        return NO_NUMBER
+    if is_constant(ours, theirs, noise if noise is not None else _RESOLUTION * float(np.abs(theirs).max())):
+        return CONSTANT
+    if not error <= tolerance:
+        return f"the largest error {error:.3g} is above the tolerance {tolerance:.3g}"
+    if margin > tolerance:
+        return f"a decision changed that the original made with a margin of {margin:.3g}"
+    return ""
+
+
+def _margins(expected: Array) -> Array:
+    """How far the best class leads the next, for each image or cell."""
+    if expected.shape[-1] < 2:
+        return np.zeros(expected.shape[:-1])
+    best = np.partition(expected, -2, axis=-1)
+    return np.asarray(best[..., -1] - best[..., -2])
+
+
+def _nothing(count: int, tolerance: float, fault: str) -> dict[str, Any]:
+    """The figures of outputs that cannot be compared."""
+    worst = {"max_abs": math.inf, "mean_abs": math.inf, "cosine": 0.0, "argmax_flips": count}
+    return {**worst, "flip_margin_max": math.inf, "tolerance": tolerance, "passed": False, "fault": fault}

@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 Cell = tuple[int, int]
 # Low contrasts keep a softmax from saturating, where faults would not show.
 CONTRASTS = (1.0, 0.1, 0.3, 0.03)
-_BYTES_AT_ONCE = 256 * 2**20
+_BYTES_AT_ONCE = 128 * 2**20
 
 
 def random_images(

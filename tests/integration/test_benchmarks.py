@@ -1,0 +1,136 @@
+"""The benchmarks run, on networks of a moment, and each can fail."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from fcnship.sizes import Size
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+TINY = """
+import keras
+from keras import layers
+
+SIZE = (16, 16)
+
+
+def model(channels, classes):
+    image = keras.Input((*SIZE, channels), name="image")
+    x = layers.Conv2D(6, 3, padding="same", activation="relu")(image)
+    x = layers.MaxPooling2D(2)(x)
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    x = layers.Flatten()(layers.MaxPooling2D(2)(x))
+    return keras.Model(image, layers.Dense(classes, activation="softmax")(x), name="tiny")
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A recipe with a dense head."""
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY, encoding="utf-8")
+    return path
+
+
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A benchmark as a module; run as a script, its folder is on the path too."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module(name)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A data set in the shape of MNIST."""
+    rng, path = np.random.default_rng(0), tmp_path / "images.npz"
+    train, test = (rng.integers(0, 256, (count, 28, 28), np.uint8) for count in (80, 20))
+    np.savez(path, x_train=train, y_train=np.arange(80) % 10, x_test=test, y_test=np.arange(20) % 10)
+    return path
+
+
+def test_published_networks(
+    images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published = load("published_networks", monkeypatch)
+    words = [
+        "--mnist",
+        str(images),
+        "--epochs",
+        "1",
+        "--images",
+        "40",
+        "--test-images",
+        "10",
+        "--sizes",
+        "28",
+        "32",
+    ]
+    assert published.main(words) == 0
+    rows = {line.split(" | ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert rows["| dense"].startswith("| dense | 2,770,634 | 2,770,634 | 98.3 |")
+    assert rows["| fcn"].count("|") == 4  # the last row of that name: accuracy at two sizes
+    monkeypatch.setitem(published.PUBLISHED, "fcn", replace(published.PUBLISHED["fcn"], parameters=1))
+    assert published.main([*words, "--networks", "fcn"]) == 1
+
+
+def test_one_pass(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    one_pass = load("one_pass", monkeypatch)
+    one_pass.main(["--networks", "fcn", "--most-size", "56", "--rounds", "3"])
+    out = capsys.readouterr().out
+    assert "| fcn 56x56 | 64 of 28x28 by 256 | 68.3 million / 7.3 million | 9.4 |" in out
+    assert "- fcn 56x56: 36 of 64 cells against crops with their surroundings, 36x36: largest error" in out
+    assert "WRONG" not in out
+    assert "2.8 million for each of 38,809 cells" in out
+    assert "fcn: 191,268,096" in out
+
+
+def test_one_pass_compares_a_dense_head_with_its_own_layers(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_pass = load("one_pass", monkeypatch)
+    monkeypatch.setattr(one_pass, "MODELS", tiny.parent)
+    subject = one_pass.Subject(
+        name="tiny", channels=3, classes=5, trained=Size(16, 16), batch=4, sizes=(), rounds=2
+    )
+    pair = one_pass.pair_of(subject)
+    checks = one_pass.measure(subject, pair, Size(40, 32), 2).checks
+    assert [(check.cells, check.of) for check in checks] == [(0, 35), (35, 35), (15, 35), (35, 35)]
+    assert all(check.passed for check in checks)
+    shifted = replace(pair, by_pass=lambda image: pair.by_pass(image) + np.float32(1e-4))
+    wrong = one_pass.measure(subject, shifted, Size(40, 32), 2)
+    assert not wrong.passed
+    assert not wrong.checks[3].passed
+
+
+def test_vgg16_any_size(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    vgg16 = load("vgg16_any_size", monkeypatch)
+    words = ["--model", str(tiny), "--channels", "3", "--classes", "5", "--larger", "24x40"]
+    assert vgg16.main([*words, "--most-gb", "1e3"]) == 0
+    out = capfd.readouterr().out
+    assert "| export to ONNX |" in out
+    assert "| ONNX Runtime against Keras at 24x40: error" in out
+    assert "model.onnx: 0 MB" in out
+    assert vgg16.main([*words, "--most-gb", "0.01"]) == 1
+    with pytest.raises(SystemExit, match="here: WRONG"):
+        vgg16.report("here", np.full((1, 5), 0.2), np.full((1, 5), 0.2001), 1e-7)
+
+
+def test_the_plain_call_is_watched(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vgg16 = load("vgg16_any_size", monkeypatch)
+    assert vgg16.main(["--plain", "--model", str(tiny), "--channels", "3", "--classes", "5"]) == 0
+    assert "of tiny: ended with exit code 0 after" in capsys.readouterr().out
+    hungry = "import time; x = bytearray(400_000_000); time.sleep(60)"
+    code, seconds, peak = vgg16.watched([sys.executable, "-c", hungry], 2e8)
+    assert code is None
+    assert seconds < 30
+    assert peak > 2e8

@@ -1,0 +1,195 @@
+"""The command line: help as people see it, words that are wrong, exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fcnship import api, cli
+from fcnship.api import Run
+from fcnship.errors import ArtifactError, FcnshipError, ModelRefused, ParityFailed, StageFailed
+from fcnship.version import __version__
+
+GOLDEN = Path(__file__).parents[1] / "data" / "help"
+COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]  # type: ignore[union-attr]
+USED = "this command is used as: "
+
+
+def helped(*words: str) -> str:
+    """Help in a process of its own, at 80 columns and without colour."""
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
+    for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "_TYPER_FORCE_DISABLE_TERMINAL"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-m", "fcnship", *words, "--help"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+
+
+def command_of(name: str) -> tuple[str, ...]:
+    return () if name == "fcnship" else (name,)
+
+
+@pytest.mark.parametrize("name", ["fcnship", *COMMANDS])
+def test_help_is_the_golden_one(name: str) -> None:
+    """FCNSHIP_UPDATE_GOLDEN=1 writes the files anew."""
+    path, text = GOLDEN / f"{name}.txt", helped(*command_of(name))
+    if os.environ.get("FCNSHIP_UPDATE_GOLDEN") == "1":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_no_golden_help_is_left_over() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == {"fcnship", *COMMANDS}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_each_command_has_an_example(name: str) -> None:
+    assert f"Example: fcnship {name}" in (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def ran(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = cli.main(list(words))
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(capsys, "--version") == (0, f"{__version__}\n", "")
+
+
+def test_no_words_are_answered_with_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = ran(capsys)
+    assert (code, err) == (2, "")
+    assert "Usage: fcnship" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "used"),
+    [
+        (["biuld"], "no such command 'biuld'. Did you mean 'build'?", "fcnship [OPTIONS] COMMAND [ARGS]..."),
+        (["build", "--profil", "28"], "no such option: --profil", "fcnship build [OPTIONS] [MODEL]"),
+        (["build", "--seed", "x"], "invalid value for '--seed': ", "fcnship build [OPTIONS] [MODEL]"),
+        (["build", "--seed", "1.5"], "invalid value for '--seed': ", "fcnship build [OPTIONS] [MODEL]"),
+        (["build", "--layout", "x"], "invalid value for '--layout': ", "fcnship build [OPTIONS] [MODEL]"),
+        (["build", "a", "b"], "got unexpected extra argument", "fcnship build [OPTIONS] [MODEL]"),
+        (["build", "--profile"], "option '--profile' requires an argument", "fcnship"),
+        (["validate"], "missing argument 'RUN|FILES'", "fcnship validate"),
+        (["--nope"], "no such option: --nope", "fcnship [OPTIONS] COMMAND [ARGS]..."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_words_that_are_wrong(
+    words: list[str], what: str, used: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = ran(capsys, *words)
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"fcnship: {what}")
+    assert lines[1].startswith(f"  cause: {USED}{used}")
+    assert lines[2].startswith("  next:  fcnship ")
+    assert lines[2].endswith(" --help")
+
+
+@pytest.mark.parametrize("span", ["3", "a,b", "1,2,3", ","])
+def test_a_value_range_is_two_numbers(span: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(capsys, "build", "--value-range", span) == (
+        2,
+        "",
+        f"fcnship: {span!r} is not a value range\n"
+        "  cause: it is two numbers with a comma between them\n"
+        "  next:  write it like --value-range 0,255\n",
+    )
+
+
+def doing(result: Any) -> Callable[..., Any]:
+    """A command that returns or raises."""
+
+    def command(*arguments: Any, **options: Any) -> Any:
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    return command
+
+
+REFUSED = ModelRefused("no", cause="why", next="how")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "err"),
+    [
+        (REFUSED, 3, "fcnship: no\n  cause: why\n  next:  how\n"),
+        (ArtifactError("in use"), 8, "fcnship: in use\n"),
+        (
+            SystemExit(143),
+            143,
+            "fcnship: stopped by SIGTERM\n"
+            "  next:  run the same command again: it goes on from the last finished stage\n",
+        ),
+        (
+            KeyboardInterrupt(),
+            130,
+            "fcnship: stopped by Ctrl-C\n"
+            "  next:  run the same command again: it goes on from the last finished stage\n",
+        ),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_what_ends_a_command_gives_its_exit_code(
+    raised: BaseException,
+    code: int,
+    err: str,
+    form: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api, "report", doing(raised))
+    assert ran(capsys, "report", "run", *form) == (code, "", err)
+
+
+def test_debug_shows_the_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "report", doing(REFUSED))
+    code, out, err = ran(capsys, "report", "--debug", "run")
+    assert (code, out) == (3, "")
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert err.endswith("fcnship: no\n  cause: why\n  next:  how\n")
+
+
+def test_a_bug_shows_it_always(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "report", doing(StageFailed("broke")))
+    code, out, err = ran(capsys, "report", "run")
+    assert (code, out) == (1, "")
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert err.endswith("fcnship: broke\n")
+
+
+def test_a_failed_verdict_still_shows_the_report(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: FcnshipError = ParityFailed("disagrees")
+    failed.run = Run(folder=Path("artifacts/x"), stages=())
+    monkeypatch.setattr(api, "report", doing(failed))
+    assert ran(capsys, "report", "run") == (
+        4,
+        "Everything is in artifacts/x\n",
+        "fcnship: disagrees\n",
+    )
