@@ -67,7 +67,11 @@ def validate_files(request: FilesRequest) -> dict[str, Any]:
             done += 1
             request.events.progress(done, len(cases), text)
 
-        recorder = Recorder(subject.images, subject.data_name) if request.checks.save_outputs else None
+        recorder = (
+            Recorder(subject.images, subject.data_name, subject.profiles)
+            if request.checks.save_outputs
+            else None
+        )
         swept = sweep(subject.subject, cases, step, recorder)
         if recorder and request.checks.save_outputs:
             recorder.write(

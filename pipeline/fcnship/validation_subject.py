@@ -112,6 +112,8 @@ class FilesSubject:
                         next=f"leave out --profile, or give --profile {fixed}",
                     )
             return self._request.profiles
+        if self._saved:
+            return self._saved.profiles
         if fixed:
             return (Profile.parse(f"{fixed}"),)
         for file in self._files:

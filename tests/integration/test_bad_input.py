@@ -17,6 +17,8 @@ from keras import layers
 from fcnship.cli import main
 from fcnship.stages.engine import usable_flavours
 
+# Keras 3.15 saves its variables with a call that NumPy 2 warns about.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 PROFILE = ("--profile", "8-16")
 Prepare = Callable[[], Any]
 
@@ -51,7 +53,7 @@ def left_over() -> list[str]:
         str(path) for path in Path().rglob("*") if ".fcnship-tmp-" in path.name or "__pycache__" in path.name
     ]
     for run in Path("artifacts").glob("*"):
-        records = read(run / "run.json")["stages"] if is_json(run / "run.json") else []
+        records = records_in(run / "run.json")
         whole = {a["path"] for record in records for a in record["artifacts"]} | {"run.json", ".lock"}
         assert all(record["artifacts"] == [] for record in records if record["status"] == "failed")
         inside = [path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()]
@@ -59,12 +61,12 @@ def left_over() -> list[str]:
     return found
 
 
-def is_json(path: Path) -> bool:
+def records_in(path: Path) -> list[dict[str, Any]]:
+    """The stage records; none where the file is damaged, as some of these tests want it."""
     try:
-        read(path)
-    except (OSError, ValueError):
-        return False
-    return True
+        return list(read(path)["stages"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def case(code: int, what: str, *words: str, prepare: Prepare = lambda: None, id: str = "") -> Any:

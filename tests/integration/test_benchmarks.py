@@ -81,7 +81,7 @@ def test_published_networks(
 
 def test_one_pass(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     one_pass = load("one_pass", monkeypatch)
-    one_pass.main(["--networks", "fcn", "--most-size", "56", "--rounds", "3"])
+    assert one_pass.main(["--networks", "fcn", "--most-size", "56", "--rounds", "3"]) == 0
     out = capsys.readouterr().out
     assert "| fcn 56x56 | 64 of 28x28 by 256 | 68.3 million / 7.3 million | 9.4 |" in out
     assert "- fcn 56x56: 36 of 64 cells against crops with their surroundings, 36x36: largest error" in out
@@ -96,7 +96,7 @@ def test_one_pass_compares_a_dense_head_with_its_own_layers(
     one_pass = load("one_pass", monkeypatch)
     monkeypatch.setattr(one_pass, "MODELS", tiny.parent)
     subject = one_pass.Subject(
-        name="tiny", channels=3, classes=5, trained=Size(16, 16), batch=4, sizes=(), rounds=2
+        name="tiny", channels=3, classes=5, trained=Size(16, 16), batch=4, sizes=(Size(16, 16),), rounds=2
     )
     pair = one_pass.pair_of(subject)
     checks = one_pass.measure(subject, pair, Size(40, 32), 2).checks
@@ -106,6 +106,9 @@ def test_one_pass_compares_a_dense_head_with_its_own_layers(
     wrong = one_pass.measure(subject, shifted, Size(40, 32), 2)
     assert not wrong.passed
     assert not wrong.checks[3].passed
+    slow = replace(wrong, checks=(), ratios=np.array([wrong.saving.ratio * 0.4]))
+    assert slow.passed
+    assert not replace(slow, subject=replace(subject, sizes=(Size(40, 32),))).passed
 
 
 def test_vgg16_any_size(

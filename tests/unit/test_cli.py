@@ -193,3 +193,43 @@ def test_a_failed_verdict_still_shows_the_report(
         "Everything is in artifacts/x\n",
         "fcnship: disagrees\n",
     )
+
+
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A command line with ``fcnship`` in it, as a shell runs it."""
+    return subprocess.run(
+        ["bash", "-c", line.replace("fcnship", f"'{sys.executable}' -m fcnship", 1)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", ["why", "why --json", "--help", "build --help"])
+def test_a_reader_that_leaves_is_no_error(words: str, tmp_path: Path) -> None:
+    done = shell(f"fcnship {words} | true; exit ${{PIPESTATUS[0]}}", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", ["why", "why --json", "--help"])
+def test_a_full_disk_behind_standard_output(words: str, tmp_path: Path) -> None:
+    done = shell(f"fcnship {words} >/dev/full", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "fcnship: cannot go on: No space left on device: standard output\n"
+        "  cause: the disk is full, or a file or folder may not be read or written\n"
+        "  next:  make room or change permissions, and run it again\n"
+    )
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full", "0<&- 2>&-"])
+def test_without_standard_error_the_exit_code_still_tells(closed: str, tmp_path: Path) -> None:
+    done = shell(f"fcnship why no_such_model {closed}", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_without_standard_output(tmp_path: Path) -> None:
+    done = shell("fcnship why >&-", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")

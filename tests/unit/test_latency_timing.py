@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from fcnship.verify import timing
 from fcnship.verify.timing import TIMED, Surroundings, governor, throttle_count, timing_facts
 
 
@@ -43,25 +44,43 @@ def test_facts_name_everything_that_must_agree() -> None:
     assert {"keras", "numpy", "onnxruntime", "tensorflow"} <= facts["libraries"].keys()
 
 
-def test_the_load_of_others_is_seen_and_our_own_is_not() -> None:
-    def busy(seconds: float) -> None:
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            pass
+class Machine:
+    """Stands in for the clock, /proc/stat and the processor time of this process."""
 
-    def load_with(others: int) -> float:
-        around = Surroundings()
-        spin = [sys.executable, "-c", "while True: pass"]
-        running = [subprocess.Popen(spin) for _ in range(others)]
-        busy(1.0)
-        load = around.other_load()
-        for one in running:
-            one.kill()
-            one.wait()
-        assert load is not None
-        return load
+    def __init__(self, patch: pytest.MonkeyPatch, *, busy: list[float | None], own: list[float]) -> None:
+        self._seconds = iter([0.0, 10.0])
+        all_busy, all_own = iter(busy), iter(own)
+        patch.setattr(timing, "_busy_seconds", lambda: next(all_busy))
+        patch.setattr(timing, "_own_seconds", lambda: next(all_own))
+        patch.setattr(timing, "time", self)
+        patch.setattr(os, "cpu_count", lambda: 4)
 
-    alone = min(load_with(0) for _ in range(2))
-    assert 0 <= alone <= 1
-    # Others may be at work on this machine already; two more are seen unless it was full before.
-    assert load_with(2) > min(alone + 0.05, 0.3)
+    def perf_counter(self) -> float:
+        return next(self._seconds)
+
+
+@pytest.mark.parametrize(
+    ("busy", "own", "load"),
+    [
+        ([100.0, 130.0], [1.0, 11.0], 0.5),
+        ([100.0, 110.0], [1.0, 11.0], 0.0),
+        ([100.0, 109.0], [1.0, 11.0], 0.0),
+        ([100.0, 150.0], [1.0, 1.0], 1.0),
+        ([None, None], [1.0, 11.0], None),
+    ],
+)
+def test_the_load_of_others_is_what_we_did_not_take(
+    monkeypatch: pytest.MonkeyPatch, busy: list[float | None], own: list[float], load: float | None
+) -> None:
+    Machine(monkeypatch, busy=busy, own=own)
+    assert Surroundings().other_load() == load
+
+
+def test_this_machine_tells_its_load() -> None:
+    around = Surroundings()
+    end = time.perf_counter() + 0.2
+    while time.perf_counter() < end:
+        pass
+    load = around.other_load()
+    assert load is not None
+    assert 0 <= load <= 1

@@ -203,7 +203,7 @@ def test_images_are_the_same_for_the_same_seed_and_differ_within_a_batch() -> No
 
 
 def kept(path: Path, *candidates: Any) -> Any:
-    recorder = Recorder(IMAGES, "noise")
+    recorder = Recorder(IMAGES, "noise", [PROFILE])
     swept(*candidates, on_case=recorder)
     recorder.write(path, {"keras": "a", **{candidate.variant: "b" for candidate in candidates}})
     return read_outputs(path)

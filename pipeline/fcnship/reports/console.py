@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fcnship.reports.budget_summary import budget_cells, budget_summaries
+from fcnship.reports.certificate import TITLE as CERTIFICATE
+from fcnship.reports.certificate import certificate_lines
 from fcnship.reports.figures import (
     bytes_text,
     error_phrase,
@@ -52,6 +54,11 @@ def print_report(report: Report, console: Console) -> None:
         console.print()
     for warning in report["warnings"]:
         console.print(Text.assemble(("warning: ", "bold yellow"), warning))
+    if lines := certificate_lines(report):
+        console.print()
+        console.print(Text(CERTIFICATE, style="bold"))
+        for line in lines:
+            _print_indented(console, Text(line))
     for table in (_stages(report), _parity(report), _budget(report), _accuracy(report), _latency(report)):
         if table.row_count:
             console.print()

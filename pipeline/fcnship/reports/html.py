@@ -7,6 +7,8 @@ from html import escape
 from importlib import resources
 from string import Template
 
+from fcnship.reports.certificate import TITLE as CERTIFICATE
+from fcnship.reports.certificate import certificate_list
 from fcnship.reports.figures import (
     ABSENT,
     bytes_text,
@@ -18,7 +20,8 @@ from fcnship.reports.figures import (
     stage_time,
 )
 from fcnship.reports.html_budget import budget_section
-from fcnship.reports.html_measures import accuracy_section, latency_section, parity_section
+from fcnship.reports.html_latency import latency_section
+from fcnship.reports.html_measures import accuracy_section, parity_section
 from fcnship.reports.html_table import definitions, folded, section, sha, stacked_table, status, table
 from fcnship.reports.markup import Markup, element, joined
 from fcnship.reports.order import Report, Row, in_order
@@ -43,6 +46,7 @@ def html_text(report: Report) -> str:
             _verdict(report),
             _reasons(report),
             _warnings(report),
+            _certificate(report),
             _at_a_glance(report),
             accuracy_section(report),
             latency_section(report),
@@ -95,6 +99,11 @@ def _warnings(report: Report) -> Markup | None:
         return None
     items = [element("li", warning) for warning in report["warnings"]]
     return section("Before you ship", "warnings", element("ul", *items, class_="warnings"))
+
+
+def _certificate(report: Report) -> Markup | None:
+    lines = certificate_list(report)
+    return section(CERTIFICATE, "certificate", lines) if lines else None
 
 
 def _at_a_glance(report: Report) -> Markup:

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fcnship.reports.budget_summary import BUDGET_HEADS, budget_cells, budget_summaries
+from fcnship.reports.certificate import TITLE as CERTIFICATE
+from fcnship.reports.certificate import certificate_lines
 from fcnship.reports.figures import (
-    ABSENT,
     bytes_text,
     cosine_text,
     count_text,
-    effect_text,
     error_text,
     floors_text,
-    interval_text,
-    ms_text,
     percent_text,
-    rate_text,
-    ratio_text,
     share_text,
     size_text,
     stage_time,
@@ -25,6 +21,7 @@ from fcnship.reports.figures import (
     where_text,
 )
 from fcnship.reports.markdown_form import Cells, escaped, folded, table
+from fcnship.reports.markdown_latency import latency_blocks
 from fcnship.reports.order import Report, Row, in_order
 from fcnship.reports.printable import printable
 from fcnship.reports.summary import (
@@ -33,10 +30,8 @@ from fcnship.reports.summary import (
     failed_parity,
     geometry,
     headline,
-    key_latency,
     next_step,
     parity_summaries,
-    timing_sentence,
 )
 
 _MOST_FAILURES = 10
@@ -51,10 +46,11 @@ def markdown_text(report: Report) -> str:
         f"**{headline(report)}** " + escaped(" ".join(evidence(report))),
         *_reasons(report),
         *_warnings(report),
+        *_certificate(report),
         *_parity(report),
         *_budget(report),
         *_accuracy(report),
-        *_latency(report),
+        *latency_blocks(report),
         *_build(report),
         f"fcnship {escaped(report['fcnship'])}, {report['created']}",
     ]
@@ -82,6 +78,11 @@ def _reasons(report: Report) -> list[str]:
 def _warnings(report: Report) -> list[str]:
     items = "\n".join(f"- {escaped(warning)}" for warning in report["warnings"])
     return ["### Before you ship", items] if items else []
+
+
+def _certificate(report: Report) -> list[str]:
+    items = "\n".join(f"- {escaped(line)}" for line in certificate_lines(report))
+    return [f"### {CERTIFICATE}", items] if items else []
 
 
 def _parity(report: Report) -> list[str]:
@@ -157,69 +158,6 @@ def _accuracy(report: Report) -> list[str]:
     long = table(("variant", "size", "accuracy", "images"), every, right=(2, 3))
     short = table(("variant", "lowest accuracy", "at", "sizes"), rows, right=(1, 3))
     return ["### Accuracy", short, folded("Accuracy at every size", long)]
-
-
-def _latency(report: Report) -> list[str]:
-    if not report["latency"]:
-        return []
-    heads = ("size", "variant", "median", "95 % within", "ratio", "interval", "verdict", "runs")
-    more = (*heads[:4], "99 % within", "images a second", *heads[4:7], "smallest effect", "runs")
-    return [
-        "### Latency",
-        table(heads, map(_latency_cells, key_latency(report)), right=(2, 3, 4, 5, 7)),
-        folded(
-            "Every latency row",
-            table(
-                more, map(_all_latency_cells, in_order(report["latency"])), right=(2, 3, 4, 5, 6, 7, 9, 10)
-            ),
-        ),
-        " ".join(
-            [
-                "The ratio is to the original, timed in turns with it; below 1 is faster.",
-                escaped(timing_sentence(report)),
-            ]
-        ).strip(),
-        *_baseline(report),
-    ]
-
-
-def _baseline(report: Report) -> list[str]:
-    baseline = report.get("baseline")
-    if not baseline:
-        return []
-    told = f"Against the baseline of {escaped(baseline['created'])}"
-    if baseline["status"] == "skipped":
-        return [f"{told}: not compared, {escaped(baseline['reason'])}."]
-    heads = ("size", "variant", "ratio before", "ratio now", "change", "interval", "result")
-    rows = [
-        (
-            where_text(row),
-            escaped(row["variant"]),
-            ratio_text(row["before"]),
-            ratio_text(row["now"]),
-            ratio_text(row["change"]),
-            f"{row['change_low']:.2f}-{row['change_high']:.2f}",
-            "pass" if row["passed"] else "**fail**",
-        )
-        for row in in_order(baseline["rows"])
-    ]
-    return [f"{told}, {baseline['allowed']:g}x is allowed:", table(heads, rows, right=(2, 3, 4, 5))]
-
-
-def _latency_cells(row: Row) -> Cells:
-    times = ms_text(row["p50_ms"]), ms_text(row["p95_ms"])
-    ratios = ratio_text(row["ratio"]), interval_text(row)
-    return where_text(row), escaped(row["variant"]), *times, *ratios, _verdict(row), str(row["runs"])
-
-
-def _all_latency_cells(row: Row) -> Cells:
-    *first, ratio, interval, verdict, runs = _latency_cells(row)
-    p99 = ms_text(row["p99_ms"]) if "p99_ms" in row else ABSENT
-    return *first, p99, rate_text(row), ratio, interval, verdict, effect_text(row), runs
-
-
-def _verdict(row: Row) -> str:
-    return row["verdict"] if row.get("passed", True) else f"**{row['verdict']}, not allowed**"
 
 
 def _build(report: Report) -> list[str]:

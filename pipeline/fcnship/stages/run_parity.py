@@ -48,7 +48,7 @@ class RunParity:
     def rows(self, on_step: Callable[[str], None]) -> dict[str, Any]:
         """The report's tables, warnings, and the tolerance in words."""
         session, subject = self._session, self._subject()
-        recorder = Recorder(self._images(), session.data_source.name)
+        recorder = Recorder(self._images(), session.data_source.name, session.profiles)
         swept = sweep(subject, self.cases, on_step, recorder if self._checks.save_outputs else None)
         if self._checks.save_outputs:
             names = [runner.variant for runner in (subject.reference, *subject.candidates)]

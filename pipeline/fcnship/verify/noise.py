@@ -86,7 +86,10 @@ def _widened(config: Any) -> Any:
     if policy:
         return {**config, "config": {**config["config"], "name": "float64"}}
     narrow = isinstance(config.get("dtype"), str) and config["dtype"] in _NARROW
-    return {key: "float64" if key == "dtype" and narrow else _widened(value) for key, value in config.items()}
+    wide = {key: _widened(value) for key, value in config.items()} | ({"dtype": "float64"} if narrow else {})
+    # The weights are copied: drawing random ones first would take their memory several times over.
+    drawn = [key for key in wide if key.endswith("_initializer") and wide[key] is not None]
+    return {**wide, **dict.fromkeys(drawn, "zeros")}
 
 
 def _dtypes(model: Any) -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,16 @@ import numpy as np
 
 from fcnship.errors import ArtifactError, DataRefused, UsageError
 from fcnship.runners import Unrunnable
-from fcnship.sizes import Size
+from fcnship.sizes import Profile, Size
 from fcnship.verify.image_batches import ImageBatches, identity
 from fcnship.workspace import Workspace
 
 Array = np.ndarray[Any, Any]
 SCHEMA = "fcnship.outputs/1"
+_DAMAGE = (
+    *(OSError, EOFError, zipfile.BadZipFile, UsageError),
+    *(ValueError, KeyError, TypeError, AttributeError),
+)
 
 
 @dataclass
@@ -31,6 +35,7 @@ class Recorder:
 
     images: ImageBatches
     data: str
+    profiles: Sequence[Profile]
     _cases: list[dict[str, Any]] = field(default_factory=list)
     _arrays: dict[str, Array] = field(default_factory=dict)
 
@@ -63,6 +68,7 @@ class Recorder:
             "value_range": list(self.images.value_range),
             "channels": self.images.channels,
             "data": self.data,
+            "profiles": [str(profile) for profile in self.profiles],
             "variants": dict(variants),
             "cases": self._cases,
         }
@@ -86,6 +92,7 @@ class SavedOutputs:
     seed: int
     value_range: tuple[float, float]
     data: str
+    profiles: tuple[Profile, ...]
     variants: Mapping[str, str]
     cases: tuple[tuple[Size, int], ...]
     answers: Mapping[str, Mapping[str, Any]]
@@ -115,6 +122,7 @@ def read_outputs(path: Path) -> SavedOutputs:
                 seed=int(about["seed"]),
                 value_range=(float(low), float(high)),
                 data=str(about["data"]),
+                profiles=tuple(Profile.parse(text) for text in about["profiles"]),
                 variants=dict(about["variants"]),
                 cases=tuple((Size(c["height"], c["width"]), int(c["batch"])) for c in about["cases"]),
                 answers={
@@ -127,7 +135,7 @@ def read_outputs(path: Path) -> SavedOutputs:
                     for place, case in enumerate(about["cases"])
                 },
             )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+    except _DAMAGE as error:
         raise ArtifactError(
             f"{path} cannot be read as a file of outputs",
             cause=f"it is damaged, or another kind of file ({error})",

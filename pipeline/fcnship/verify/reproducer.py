@@ -53,8 +53,9 @@ def written(
 
     None where the failure does not come again, or shows over several sizes only.
     """
-    first = min(failed, key=lambda row: (row["height"] * row["width"] * row["batch"], row["height"]))
-    size, batch = Size(first["height"], first["width"]), first["batch"]
+    cases = [(Size(row["height"], row["width"]), row["batch"]) for row in failed]
+    # A size that a profile has matters more than a smaller one beside it.
+    size, batch = min(cases, key=lambda case: (not subject.served(*case), case[0].pixels * case[1], case))
     floor = Size(min(smallest.height, size.height), min(smallest.width, size.width))
 
     def fails(size: Size, batch: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,14 @@ Outputs = Mapping[str, "Array | str"]
 OnCase = Callable[[Size, int, Array, Outputs], None]
 DOES_NOT_RUN = "it does not run"
 REFUSED = "no profile of the engine serves it"
+
+
+@runtime_checkable
+class Refusing(Protocol):
+    """A runner that can say whether it takes a size: an engine, or what was saved of one."""
+
+    def refuses(self, images: Array) -> bool:
+        """Whether no profile of the engine takes these images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +80,7 @@ def sweep(
         served = subject.served(size, batch)
         for candidate in subject.candidates:
             answer = answers[candidate.variant]
-            if not served and hasattr(candidate, "refuses"):
+            if not served and isinstance(candidate, Refusing) and candidate.variant.startswith("engine-"):
                 found.refusals.append(_refusal(candidate.variant, images, candidate.refuses(images)))
             elif served or answer is not REFUSED:
                 ratio, named = step_ratio(candidate.variant), (candidate.variant, subject.reference.variant)

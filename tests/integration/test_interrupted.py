@@ -1,0 +1,86 @@
+"""Commands that are stopped from outside, and a data set that cannot be fetched: each in its own process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from builds import TINY, command, fcnship, files, outcomes, records
+
+# Trains for hours, until there is a file called ``quick``: the recipe itself stays the same.
+SLOW = TINY.replace("import keras\n", "import os\n\nimport keras\n").replace(
+    '{"steps": 3,', '{"steps": 3 if os.path.exists("quick") else 10**9,'
+)
+TRAIN = ("train", "slow.py", "--profile", "8-16")
+GOES_ON = "  next:  run the same command again: it goes on from the last finished stage\n"
+
+
+def started(folder: Path) -> subprocess.Popen[str]:
+    """A command that has just begun to train."""
+    (folder / "slow.py").write_text(SLOW, encoding="utf-8")
+    process = subprocess.Popen(
+        command(*TRAIN), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if "training slow on digits" in line:
+            break
+    time.sleep(1)
+    return process
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")]
+)
+def test_a_stopped_training_leaves_nothing_and_goes_on(
+    sent: signal.Signals, code: int, name: str, tmp_path: Path
+) -> None:
+    with started(tmp_path) as process:
+        process.send_signal(sent)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert (out, err) == ("", f"fcnship: stopped by {name}\n{GOES_ON}")
+    run = tmp_path / "artifacts" / "slow"
+    assert files(run) == set()
+
+    (tmp_path / "quick").touch()
+    done = fcnship(*TRAIN, cwd=tmp_path)
+    assert (done.returncode, outcomes(done)) == (0, {"train": "done"})
+    assert records(run)["train"]["status"] == "done"
+
+
+def test_a_killed_training_leaves_what_the_next_one_clears(tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        process.kill()
+    run = tmp_path / "artifacts" / "slow"
+    assert "run.json" not in files(run)
+    (tmp_path / "quick").touch()
+    assert fcnship(*TRAIN, cwd=tmp_path).returncode == 0
+    assert files(run) == {"run.json", "keras/model.keras", "keras/history.json"}
+
+
+def test_mnist_without_a_network_names_the_file_to_put_there(tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text(TINY, encoding="utf-8")
+    # Nobody listens on port 9: wherever this test runs, there is no network for it.
+    proxies = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
+    home = tmp_path / "keras home"
+    start = time.monotonic()
+    done = fcnship(
+        *("build", "tiny.py", "--profile", "8-16", "--data", "mnist", "--json"),
+        cwd=tmp_path,
+        **proxies,
+        KERAS_HOME=str(home),
+    )
+    assert time.monotonic() - start < 60
+    assert (done.returncode, done.stdout) == (3, "")
+    message = done.stderr[done.stderr.index("fcnship: ") :].splitlines()
+    assert message[0].startswith("fcnship: the data set mnist could not be fetched: ")
+    assert message[1:] == [
+        "  cause: there is no network here, or the server does not answer",
+        f"  next:  put {home}/datasets/mnist.npz there by hand, or use --data digits",
+    ]
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in home.rglob("*") if path.is_file()] in ([], ["keras.json"])
