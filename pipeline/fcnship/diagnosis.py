@@ -27,7 +27,9 @@ _MODULES = {
 }
 _OPTIONAL = {"tensorrt", "tensorrt-rtx"}
 _TRY = """
-import importlib, json, sys
+import sys
+sys.path[:] = filter(None, sys.path)  # not the current folder: a keras.py in it says nothing of Keras
+import importlib, json
 found = {}
 for module in sys.argv[1:]:
     try:
@@ -83,7 +85,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Import each library in a process of its own, and see what that allows."""
+    """Import the libraries in another process, and see what that allows."""
     problems = _imported([module for name, module in _MODULES.items() if version_of(name)])
     libraries = tuple(
         Library(
@@ -116,6 +118,8 @@ def _imported(modules: list[str]) -> dict[str, str]:
         env=environment,
         check=False,
     )
+    if done.returncode and len(modules) > 1:  # which of them was it?
+        return {module: _imported([module])[module] for module in modules}
     if done.returncode:
         ended = f"the import ended Python with status {done.returncode}"
         return dict.fromkeys(modules, ended)

@@ -11,6 +11,7 @@ from fcnship.errors import UsageError
 from fcnship.graph.cost import Cost, cost_of
 from fcnship.graph.facts import ModelFacts, facts_of
 from fcnship.graph.propagate import is_legal, output_map
+from fcnship.graph.saving import Saving, saving_of
 from fcnship.recipe import Recipe, find_model
 from fcnship.session import recorded_facts
 from fcnship.sizes import Profile, Size, profile_serving
@@ -47,7 +48,17 @@ class Explanation:
                 "activation_bytes": self.cost.activation_bytes,
                 "peak_bytes": self.cost.peak_bytes,
             }
+            if self.saving:
+                found["saving"] = self.saving.as_json()
         return found
+
+    @property
+    def saving(self) -> Saving | None:
+        """One pass of the converted network at the size against the original on every crop of it."""
+        trained = self.facts.geometry.fixed_size
+        if not (self.converted and self.size and trained and trained.within(Size(1, 1), self.size)):
+            return None
+        return saving_of(self.facts.network, self.converted.network, self.size, trained)
 
     @property
     def convolutional(self) -> ModelFacts:

@@ -223,6 +223,10 @@ def show_explanation(found: Explanation, as_json: bool) -> None:
         table.add_row("  served by", str(found.profile) if found.profile else "no profile")
         table.add_row("  multiply-adds", f"{found.cost.multiply_adds / 1e6:,.2f} million")
         table.add_row("  activations", f"{bytes_text(found.cost.activation_bytes)} in all")
+        if saving := found.saving:
+            table.add_row("  by crops", f"{saving.ratio:.1f} times that, for {saving.crops:,} of {saving.crop}")
+            if saving.warning:
+                table.add_row("  warning", saving.warning)
     console.print(table)
 
 

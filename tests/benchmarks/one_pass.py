@@ -88,7 +88,7 @@ class Measured:
 
     @property
     def held(self) -> bool:
-        """Whether the ratio is held to the prediction: at the largest size. On small images calls cost most."""
+        """Whether the ratio is held to the prediction: at the largest size. On small ones a call costs most."""
         return self.saving.size == self.subject.sizes[-1]
 
     @property
@@ -223,7 +223,7 @@ def counted() -> list[str]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the benchmark; 0 when answers agree and ratios at the largest sizes are at least half of the predicted."""
+    """Run the benchmark; 0 when answers agree and the largest sizes reach half of what is predicted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
     parser.add_argument("--most-size", type=int, default=448, help="leave larger ones out")

@@ -18,6 +18,6 @@ def liven(model: Any) -> None:
             continue
         inputs = int(np.prod(variable.shape[:-1]))
         # In NumPy: TensorFlow would keep the memory of the product for good.
-        kernel = np.array(variable)
+        kernel = np.asarray(variable).copy()
         kernel *= (2 / inputs * kernel.size) ** 0.5 / np.linalg.norm(kernel)
         variable.assign(kernel)

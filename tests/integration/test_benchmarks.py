@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from fcnship.sizes import Size
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, saving
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TINY = """
 import keras
@@ -58,19 +60,8 @@ def test_published_networks(
     images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published = load("published_networks", monkeypatch)
-    words = [
-        "--mnist",
-        str(images),
-        "--epochs",
-        "1",
-        "--images",
-        "40",
-        "--test-images",
-        "10",
-        "--sizes",
-        "28",
-        "32",
-    ]
+    few = "--epochs 1 --images 40 --test-images 10 --sizes 28 32"
+    words = ["--mnist", str(images), *few.split()]
     assert published.main(words) == 0
     rows = {line.split(" | ")[0]: line for line in capsys.readouterr().out.splitlines()}
     assert rows["| dense"].startswith("| dense | 2,770,634 | 2,770,634 | 98.3 |")
@@ -121,7 +112,9 @@ def test_vgg16_any_size(
     assert "| export to ONNX |" in out
     assert "| ONNX Runtime against Keras at 24x40: error" in out
     assert "model.onnx: 0 MB" in out
-    assert vgg16.main([*words, "--most-gb", "0.01"]) == 1
+    for words, most_gb in ((["-c", "pass"], 1e-3), (["-c", "raise SystemExit(1)"], 1e3)):
+        wanted = argparse.Namespace(most_gb=most_gb, most_seconds=60)
+        assert vgg16._whole_way(wanted, [sys.executable, *words], tiny.parent) == 1
     with pytest.raises(SystemExit, match="here: WRONG"):
         vgg16.report("here", np.full((1, 5), 0.2), np.full((1, 5), 0.2001), 1e-7)
 

@@ -65,7 +65,7 @@ def test_a_killed_training_leaves_what_the_next_one_clears(tmp_path: Path) -> No
 def test_mnist_without_a_network_names_the_file_to_put_there(tmp_path: Path) -> None:
     (tmp_path / "tiny.py").write_text(TINY, encoding="utf-8")
     # Nobody listens on port 9: wherever this test runs, there is no network for it.
-    proxies = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
+    proxies = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
     home = tmp_path / "keras home"
     start = time.monotonic()
     done = fcnship(

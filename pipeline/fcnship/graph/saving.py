@@ -97,11 +97,10 @@ def saving_of(original: Network, converted: Network, size: Size, crop: Size) -> 
 
 
 def in_words(count: int) -> str:
-    """``2.8 million``, ``107 billion``: a count as a person reads it."""
+    """``2.8 million``, ``107.5 billion``: a count as a person reads it."""
     for unit, name in ((10**12, "trillion"), (10**9, "billion"), (10**6, "million")):
         if count >= unit:
-            value = count / unit
-            return f"{value:.0f} {name}" if value >= 99.5 else f"{value:.1f} {name}"
+            return f"{count / unit:,.1f} {name}"
     return f"{count:,}"
 
 

@@ -22,6 +22,13 @@ Built = Literal["tensorrt", "tensorrt_rtx"]
 DISTRIBUTIONS: dict[Built, str] = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}
 _REFUSED = 3
 _LOG_LINES = 12
+# Not with -m, which searches the current folder first: a json.py in it would be imported.
+_BUILD = f"""
+import sys
+sys.path[:] = [*filter(None, sys.path), {str(Path(__file__).parents[2])!r}]
+from fcnship.device.build import main
+sys.exit(main())
+"""
 
 
 def usable_flavours() -> dict[Built, str]:
@@ -113,7 +120,7 @@ def _built(session: Session, flavour: Built, path: Path) -> dict[str, Any]:
         "profiles": [_shapes(session, index) for index in range(len(session.profiles))],
     }
     request.write_text(json.dumps(wanted), encoding="utf-8")
-    command = [sys.executable, "-m", "fcnship.device.build", str(request)]
+    command = [sys.executable, "-c", _BUILD, str(request)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise _failure(done, flavour)

@@ -67,6 +67,7 @@ def compose(session: Session) -> dict[str, Any]:
     baseline = against_baseline(before, now, allowed) if before else None
     reasons = [*parity_reasons(rows), *latency_reasons(latency, baseline)]
     facts = session.facts.summary()
+    certificate = session.record("convert").facts.get("certificate") if session.converted else None
     report = {
         "schema": "fcnship.report/1",
         "name": session.workspace.root.name,
@@ -76,6 +77,7 @@ def compose(session: Session) -> dict[str, Any]:
         "reasons": reasons,
         "warnings": [
             *rows["parity_warnings"],
+            *(certificate["warnings"] if certificate else ()),
             *warnings(rows["accuracy"]),
             *timing_warnings(timed["timing"]),
             *latency_warnings(latency, baseline),
@@ -91,7 +93,8 @@ def compose(session: Session) -> dict[str, Any]:
         "latency": latency,
         "timing": timed["timing"],
     }
-    return {**report, "baseline": baseline} if baseline else report
+    found = {"certificate": certificate, "baseline": baseline}
+    return {**report, **{key: value for key, value in found.items() if value}}
 
 
 def _stages(session: Session) -> list[dict[str, Any]]:
