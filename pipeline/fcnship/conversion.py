@@ -119,6 +119,7 @@ def _written(
     folder = Workspace(request.out.parent)
     with _writable(request.out), folder.writing(request.out.name) as path:
         conversion.model.save(path)
+        digest = ""
         if request.prove:
             certificate = _proved(request, source, original, path, dataset)
             digest = sha256_of_file(path)

@@ -41,26 +41,33 @@ class Stage(Protocol):
     @property
     def name(self) -> str:
         """The word that names it in records and reports."""
+        ...
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The stages whose artifacts are its inputs."""
+        ...
 
     @property
     def libraries(self) -> tuple[str, ...]:
         """The distributions whose versions are its inputs."""
+        ...
 
     def inputs(self, session: Session) -> Mapping[str, str]:
         """Its own inputs, each as a short text or a hash; cheap, and without heavy imports."""
+        ...
 
     def requires(self, session: Session) -> None:
         """Raises if the stage cannot be run with what was given."""
+        ...
 
     def run(self, session: Session) -> StageResult:
         """Does the work."""
+        ...
 
     def ensures(self, session: Session, result: StageResult) -> None:
         """Raises if the work is not what it claims to be."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

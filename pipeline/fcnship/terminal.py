@@ -87,10 +87,10 @@ class Narrator:
                 TextColumn("{task.description}"),
                 TimeRemainingColumn(compact=True),
             )
-            self._bar = Progress(*columns, console=self._console, transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task("", total=total, stage=self._stage)
-        assert self._task is not None
+            bar = Progress(*columns, console=self._console, transient=True)
+            bar.start()
+            self._bar, self._task = bar, bar.add_task("", total=total, stage=self._stage)
+        assert self._bar is not None and self._task is not None
         self._bar.update(self._task, completed=done, description=text)
 
 

@@ -25,12 +25,15 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """What the report calls it."""
+        ...
 
     def fingerprint(self) -> str:
         """A hash of the data; cheap, and without importing what loads it."""
+        ...
 
     def load(self) -> Dataset:
         """The images and labels."""
+        ...
 
 
 @dataclass(frozen=True)

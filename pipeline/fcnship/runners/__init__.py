@@ -30,15 +30,19 @@ class Runner(Protocol):
 
     def prepare(self, images: Array) -> Any:
         """Images in the runtime's form."""
+        ...
 
     def infer(self, prepared: Any) -> Any:
         """The runtime's outputs, computed and ready."""
+        ...
 
     def finish(self, outputs: Any) -> Array:
         """Outputs (batch, classes) or (batch, rows, columns, classes), float32."""
+        ...
 
     def close(self) -> None:
         """Give back what was opened."""
+        ...
 
 
 def run(runner: Runner, images: Array) -> Array:

@@ -1,5 +1,7 @@
 """Runs an ONNX file with ONNX Runtime on the CPU."""
 
+# pyright: reportAttributeAccessIssue=false
+# (pyright takes `import onnxruntime` here for this file itself; Python and mypy do not)
 from __future__ import annotations
 
 from pathlib import Path
@@ -22,7 +24,7 @@ class OnnxRunner:
 
     def __init__(self, variant: str, path: Path, layout: Layout, *, plain: bool = False) -> None:
         self.variant = variant
-        self._layout = layout
+        self._layout: Layout = layout
         self._session = _session(path, plain)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:

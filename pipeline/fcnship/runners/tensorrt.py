@@ -20,7 +20,7 @@ class EngineRunner:
 
     def __init__(self, variant: str, path: Path, layout: Layout) -> None:
         self.variant = variant
-        self._layout = layout
+        self._layout: Layout = layout
         # Asked before a runtime is constructed: without a GPU TensorRT returns None or ends the process.
         if gpu_name() is None:
             raise Unrunnable("it was built, and no NVIDIA GPU answers here to run it")

@@ -1,5 +1,7 @@
 """onnx: the Keras model as ONNX with dynamic batch, height and width."""
 
+# pyright: reportAttributeAccessIssue=false
+# (pyright takes `import onnx` here for this file itself; Python and mypy do not)
 from __future__ import annotations
 
 import json

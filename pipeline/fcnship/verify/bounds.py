@@ -28,9 +28,11 @@ class Bounds(Protocol):
 
     def at(self, size: Size, images: Array, outputs: Array) -> tuple[float, float | None]:
         """(tolerance of a float32 variant, noise floor) for the original's ``outputs`` on ``images``."""
+        ...
 
     def text(self) -> str:
         """How the tolerance comes about, in words."""
+        ...
 
 
 def step_ratio(variant: str) -> float:

@@ -26,6 +26,7 @@ class Refusing(Protocol):
 
     def refuses(self, images: Array) -> bool:
         """Whether no profile of the engine takes these images."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +130,9 @@ class _Variety:
             if as_shaped(array, expected).shape == expected.shape and np.isfinite(array).all():
                 cells = array.reshape(-1, array.shape[-1])
                 low, high = cells.min(axis=0), cells.max(axis=0)
-                self._low[variant] = np.minimum(self._low.get(variant, low), low)
-                self._high[variant] = np.maximum(self._high.get(variant, high), high)
+                if variant in self._low:
+                    low, high = np.minimum(self._low[variant], low), np.maximum(self._high[variant], high)
+                self._low[variant], self._high[variant] = low, high
 
     def judge(self, found: Swept) -> None:
         """Fail variants that answer all images alike where the original does not; warn where it does too."""
