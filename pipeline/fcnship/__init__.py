@@ -5,7 +5,6 @@ errors of ``fcnship.errors``. Importing this package imports no TensorFlow.
 """
 
 from fcnship.api import (
-    Run,
     build,
     convert,
     convert_file,
@@ -21,9 +20,11 @@ from fcnship.api import (
     validate,
     why,
 )
+from fcnship.runs import BuildOptions, Run
 from fcnship.version import __version__
 
 __all__ = [
+    "BuildOptions",
     "Run",
     "__version__",
     "build",

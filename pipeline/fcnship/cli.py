@@ -12,6 +12,7 @@ import typer
 from fcnship import api, cli_convert, cli_validate
 from fcnship.errors import FcnshipError, UsageError
 from fcnship.options import Flavour, Head, Layout
+from fcnship.runs import Run
 
 # Exit codes of a process that a signal ended: 128 and the signal's number.
 STOPPED = {129: "the end of its terminal", 130: "Ctrl-C", 143: "SIGTERM"}
@@ -77,7 +78,7 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, li
 _DEFAULT_PROFILES = ["28-224"]
 
 
-def _building(function: Callable[..., api.Run], help: str, example: str) -> None:
+def _building(function: Callable[..., Run], help: str, example: str) -> None:
     """Add a command that builds, up to the stage that the function stands for."""
 
     def command(
@@ -120,7 +121,7 @@ def build(
 ) -> None:
     """Train, convert, export, build engines, validate, report: all of it."""
 
-    def built(events: Any) -> api.Run:
+    def built(events: Any) -> Run:
         return api.build(
             model,
             profile=profile,
@@ -300,7 +301,7 @@ def span_of(text: str) -> tuple[float, float] | None:
     return low, high
 
 
-def show_outcome(as_json: bool, command: Callable[[Any], api.Run], summarised: bool = False) -> None:
+def show_outcome(as_json: bool, command: Callable[[Any], Run], summarised: bool = False) -> None:
     """Run a command that gives a run, with progress on standard error and the outcome on standard output.
 
     A CI server's job summary is given the outcome too, where it is asked for.

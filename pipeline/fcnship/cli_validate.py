@@ -9,6 +9,7 @@ import typer
 
 from fcnship import api
 from fcnship.errors import FcnshipError
+from fcnship.runs import Run
 from fcnship.verify.sizes_that_find import SizeSet
 
 EXAMPLE = "Example: fcnship validate model.keras stranger.onnx --profile 28-224"
@@ -63,7 +64,7 @@ def validate(
     """Measure a run's variants again, or hold model files against the first of them."""
     from fcnship.cli import show_outcome, span_of
 
-    def measured(events: Any) -> api.Run:
+    def measured(events: Any) -> Run:
         return api.validate(
             *paths,
             sizes=sizes,

@@ -13,7 +13,7 @@ class FcnshipError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
-    # The finished run (fcnship.api.Run) whose verdict this error is, where it is one.
+    # The finished run (fcnship.runs.Run) whose verdict this error is, where it is one.
     run: Any = None
 
     def __init__(self, what: str, *, cause: str = "", next: str = "") -> None:

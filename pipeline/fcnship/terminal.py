@@ -19,13 +19,13 @@ from fcnship.driver import AGAIN
 from fcnship.workspace import StageRecord
 
 if TYPE_CHECKING:
-    from fcnship.api import Run
     from fcnship.comparison import Comparison
     from fcnship.conversion import ConvertedFile
     from fcnship.diagnosis import Diagnosis
     from fcnship.driver import Change
     from fcnship.explanation import Explanation
     from fcnship.reproduction import Reproduction
+    from fcnship.runs import Run
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -224,7 +224,9 @@ def show_explanation(found: Explanation, as_json: bool) -> None:
         table.add_row("  multiply-adds", f"{found.cost.multiply_adds / 1e6:,.2f} million")
         table.add_row("  activations", f"{bytes_text(found.cost.activation_bytes)} in all")
         if saving := found.saving:
-            table.add_row("  by crops", f"{saving.ratio:.1f} times that, for {saving.crops:,} of {saving.crop}")
+            table.add_row(
+                "  by crops", f"{saving.ratio:.1f} times that, for {saving.crops:,} of {saving.crop}"
+            )
             if saving.warning:
                 table.add_row("  warning", saving.warning)
     console.print(table)

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from fcnship.api import options_of
+from fcnship.runs import options_of
 from fcnship.data import find_data
 from fcnship.graph.cost import cost_of
 from fcnship.graph.loading import load_model

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from fcnship import api, cli
-from fcnship.api import Run
 from fcnship.errors import ArtifactError, FcnshipError, ModelRefused, ParityFailed, StageFailed
+from fcnship.runs import Run
 from fcnship.version import __version__
 
 GOLDEN = Path(__file__).parents[1] / "data" / "help"

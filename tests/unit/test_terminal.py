@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from fcnship import terminal
-from fcnship.api import Run
 from fcnship.diagnosis import Ability, Diagnosis, Library
 from fcnship.driver import Change
 from fcnship.explanation import Explanation
 from fcnship.graph.facts import ModelFacts
 from fcnship.graph.nodes import Axis, Network, Node
+from fcnship.runs import Run
 from fcnship.sizes import Profile
 from fcnship.terminal import Narrator
 from fcnship.workspace import StageRecord
