@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import math
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -200,11 +201,17 @@ class Recipe:
 
     @contextlib.contextmanager
     def _blamed(self) -> Iterator[None]:
-        """The recipe's own code runs here: what it raises is the recipe's fault, ``sys.exit`` too."""
+        """The recipe's own code runs here: what it raises is the recipe's fault, ``sys.exit`` too.
+
+        A recipe that goes to another folder would take the run folder's relative path along.
+        """
+        folder = Path.cwd()
         try:
             yield
         except (Exception, SystemExit) as error:
             raise self._raised(error) from error
+        finally:
+            os.chdir(folder)
 
     def _raised(self, error: BaseException) -> ModelRefused:
         line = _line_in(error, self.path)

@@ -88,7 +88,7 @@ class Measured:
 
     @property
     def held(self) -> bool:
-        """Whether the ratio is held to the prediction: at the largest size. On small ones a call costs most."""
+        """Whether the ratio is held to the prediction: at the largest size. A small one is mostly call."""
         return self.saving.size == self.subject.sizes[-1]
 
     @property

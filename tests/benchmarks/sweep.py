@@ -11,12 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-from fcnship.runs import options_of
 from fcnship.data import find_data
 from fcnship.graph.cost import cost_of
 from fcnship.graph.loading import load_model
 from fcnship.runners import open_runner
 from fcnship.runners.onnxruntime import OnnxRunner
+from fcnship.runs import options_of
 from fcnship.session import Session
 from fcnship.sizes import Size
 from fcnship.verify.bounds import MeasuredBounds, pooled

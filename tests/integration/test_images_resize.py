@@ -20,5 +20,5 @@ def test_the_same_as_tensorflow(size: str, kind: type) -> None:
     wanted = Size.parse(size)
     images = IMAGES.astype(kind)
     theirs = tf.image.resize(images, (wanted.height, wanted.width), antialias=True).numpy()
-    # Pixels of 255 have a spacing of 1.5e-5; TensorFlow adds the same products in another order.
-    assert np.abs(resize(images, wanted) - theirs).max() < 2e-4
+    # TensorFlow counts positions in float32: a millionth of a pixel off, at a contrast of 255.
+    assert np.abs(resize(images, wanted) - theirs).max() < 1e-3

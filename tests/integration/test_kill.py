@@ -25,10 +25,12 @@ def writes(stage: str, pattern: str) -> tuple[str, Happens]:
     """The moment at which a stage's half-written files lie there (or, where that was too short to be seen,
     the moment after the stage).
     """
-    return (
-        f"{stage} writes",
-        lambda run, said: bool(glob(pattern, root_dir=run)) or f"\n{stage} " in f"\n{said}",
-    )
+
+    def happens(run: Path, said: str) -> bool:
+        # Not Path.glob, which raises where a folder vanishes while it looks.
+        return bool(glob(pattern, root_dir=run)) or f"\n{stage} " in f"\n{said}"  # noqa: PTH207
+
+    return f"{stage} writes", happens
 
 
 def says(words: str) -> tuple[str, Happens]:

@@ -196,9 +196,11 @@ def test_a_failed_verdict_still_shows_the_report(
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """A command line with ``fcnship`` in it, as a shell runs it."""
+    """A command line, as a shell runs it; ``fcnship`` and ``python`` are those of the tests."""
+    begun = {"fcnship": f"'{sys.executable}' -m fcnship", "python": f"'{sys.executable}'"}
+    first, _, rest = line.partition(" ")
     return subprocess.run(
-        ["bash", "-c", line.replace("fcnship", f"'{sys.executable}' -m fcnship", 1)],
+        ["bash", "-c", f"{begun[first]} {rest}"],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -233,3 +235,12 @@ def test_without_standard_error_the_exit_code_still_tells(closed: str, tmp_path:
 def test_without_standard_output(tmp_path: Path) -> None:
     done = shell("fcnship why >&-", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_file_takes_a_closed_stream_s_place(tmp_path: Path) -> None:
+    code = (
+        "from fcnship.__main__ import _open_standard_streams; _open_standard_streams(); "
+        "print(open('model', 'w').fileno() > 2)"
+    )
+    done = shell(f'python -c "{code}" 2>&-', tmp_path)
+    assert done.stdout == "True\n"

@@ -152,6 +152,14 @@ def test_its_folder_is_not_searched_for_modules(tmp_path: Path) -> None:
     assert recipe(tmp_path, "import fractions\nSIZE = (1, 1)").size == Size(1, 1)
 
 
+def test_it_cannot_take_the_whole_program_to_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert recipe(tmp_path, "import os\nos.chdir('/')\nSIZE = (1, 1)").size == Size(1, 1)
+    assert Path.cwd() == tmp_path
+
+
 RAISED = (
     "\n  cause: the recipe itself raised this when it was loaded or called\n  next:  try it alone: python "
 )

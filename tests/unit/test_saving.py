@@ -45,7 +45,8 @@ def test_dense_at_224_saves_next_to_nothing() -> None:
     assert saving.by_crops == 38_809 * (2_768_896 + 1280 + 26 * 26 * 288)
     assert saving.warning == (
         "one pass at 224x224 saves next to nothing against 38,809 crops of 28x28: 107.5 billion "
-        "multiply-adds against 115.1 billion; 'dense', a 26x26 convolution, needs 2.8 million for each of 38,809 cells. "
+        "multiply-adds against 115.1 billion; 'dense', a 26x26 convolution, needs 2.8 million for each "
+        "of 38,809 cells. "
         "Cheaper: pool before the Flatten, as models/fcn.py does (each 2x2 pooling leaves a quarter of the "
         "window and a quarter of the cells), or train a network that pools the whole map at its end, as "
         "models/multiscale.py"
