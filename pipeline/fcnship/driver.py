@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 AGAIN = "would be done again before it"
+_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 _OF_THE_SYSTEM = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO),
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE),
@@ -169,11 +170,18 @@ def _do(stage: Stage, session: Session, finished: Sequence[str]) -> None:
         )
         # On a full disk the record fails too; what must be told is why the stage did.
         with contextlib.suppress(OSError):
-            session.workspace.remove(made)
-            session.write_record(failed)
+            if made or not _is_whole(session.workspace, stage.name):
+                session.workspace.remove(made)
+                session.write_record(failed)
         session.events.stage_ended(failed)
         raise
     session.events.stage_ended(record)
+
+
+def _is_whole(workspace: Workspace, stage: str) -> bool:
+    """Whether an earlier build's work is all there: a refused option must not cost a trained model."""
+    record = workspace.records().get(stage)
+    return record is not None and record.status != "failed" and not workspace.damage(record)
 
 
 def _record(
@@ -205,9 +213,8 @@ def _named(stage: Stage, finished: Sequence[str]) -> Iterator[None]:
 def _failure(stage: Stage, error: Exception, finished: Sequence[str]) -> FcnshipError:
     done = ", ".join(finished) or "none"
     # TensorFlow has classes of its own for a full disk and a full memory; it is not imported here.
-    if (isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM) or "No space left on device" in str(
-        error
-    ):
+    full = any(text in str(error) for text in _FULL)
+    if full or (isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM):
         return UsageError(
             f"stage {stage.name} cannot go on: {error}",
             cause="the disk is full, or a file or folder there may not be read or written",

@@ -254,6 +254,36 @@ def test_a_refusal_comes_as_it_is_and_is_recorded(bench: Bench, step: str) -> No
     assert not list(bench.session.workspace.root.rglob(".fcnship-tmp-*"))
 
 
+@pytest.mark.parametrize("step", ["requires", "run"])
+def test_a_refused_option_does_not_cost_what_was_built(bench: Bench, step: str) -> None:
+    bench.drive()
+    before = bench.session.workspace.run()
+    bench.a.given["seed"] = "1"
+    bench.a.breaks[step] = ModelRefused("no such seed")
+    bench.fails()
+    assert bench.session.workspace.run() == before
+    bench.a.given["seed"] = "0"
+    bench.a.breaks.clear()
+    assert bench.drive() == []
+
+
+def test_a_refusal_after_the_files_were_made_does(bench: Bench) -> None:
+    bench.drive()
+    bench.a.given["seed"] = "1"
+    bench.a.breaks["ensures"] = ModelRefused("not what was wanted")
+    bench.fails()
+    assert bench.record("a").status == "failed"
+    assert not bench.session.workspace.path("a.txt").exists()
+
+
+def test_a_refusal_where_the_files_are_damaged_does(bench: Bench) -> None:
+    bench.drive()
+    bench.session.workspace.path("a.txt").write_text("changed")
+    bench.a.breaks["run"] = ModelRefused("no")
+    bench.fails()
+    assert bench.record("a").status == "failed"
+
+
 def test_a_failed_stage_is_done_again_and_the_finished_ones_are_not(bench: Bench) -> None:
     bench.b.breaks["run"] = ModelRefused("too large")
     bench.fails()

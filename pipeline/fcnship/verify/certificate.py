@@ -129,10 +129,10 @@ def prove(
 ) -> Certificate:
     """Compare a converted model with its original: at the trained size, and cell by cell on larger images.
 
-    ``images`` are real ones at the original's size and in its range. Random ones always take part, drawn from
-    ``value_range``, or from 0 to 1 (0 to 255 for whole numbers) where none is given. ``head`` is the head
-    that was asked for; None takes what the model has. ``sizes`` are the larger sizes; a few are chosen where none
-    is given.
+    ``images`` are real ones at the original's size and in its range. Random ones always take part, drawn
+    from ``value_range``, or from 0 to 1 (0 to 255 for whole numbers) where none is given. ``head`` is the
+    head that was asked for; None takes what the model has. ``sizes`` are the larger sizes; a few are chosen
+    where none is given.
 
     Raises:
         ModelRefused: a model has no graph of layers, or the two do not belong together.
