@@ -203,6 +203,12 @@ def flip() -> None:
     path.write_bytes(damaged)
 
 
+def diverged() -> None:
+    model = network()
+    model.get_layer("conv").kernel.assign(model.get_layer("conv").kernel * np.nan)
+    saved(model)
+
+
 NET = "net.keras"
 MODELS = [
     build(3, f"{NET} is damaged or cut off", NET, prepare=cut(0.5), id="model cut off"),
@@ -219,6 +225,7 @@ MODELS = [
         *(3, "the profile 2,8,16@1,1,8 starts at 2x2, net needs at least 3x3", NET, "--profile", "2-16"),
         prepare=lambda: saved(network(padding="valid")),
     ),
+    build(3, f"{NET} has NaN or infinity in its weights, first in conv/kernel", NET, prepare=diverged),
     case(3, f"{NET} is damaged or cut off", "explain", NET, prepare=cut(0.5)),
 ]
 

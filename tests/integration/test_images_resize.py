@@ -18,7 +18,7 @@ IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 9, 12, 3)).astype(np.float
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])
 def test_the_same_as_tensorflow(size: str, kind: type) -> None:
     wanted = Size.parse(size)
-    images = IMAGES.astype(kind)
+    images: np.ndarray = IMAGES.astype(kind)
     theirs = tf.image.resize(images, (wanted.height, wanted.width), antialias=True).numpy()
     # TensorFlow counts positions in float32: a millionth of a pixel off, at a contrast of 255.
     assert np.abs(resize(images, wanted) - theirs).max() < 1e-3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,14 @@ SLOW = TINY.replace("import keras\n", "import os\n\nimport keras\n").replace(
     '{"steps": 3,', '{"steps": 3 if os.path.exists("quick") else 10**9,'
 )
 TRAIN = ("train", "slow.py", "--profile", "8-16")
+# A job in the background inherits that Ctrl-C is ignored; these tests may run in one.
+LISTENING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+# Nobody listens on port 9: with this proxy there is no network, wherever the test runs.
+NOBODY = "http://127.0.0.1:9"
 GOES_ON = "  next:  run the same command again: it goes on from the last finished stage\n"
 
 
@@ -22,7 +31,11 @@ def started(folder: Path) -> subprocess.Popen[str]:
     """A command that has just begun to train."""
     (folder / "slow.py").write_text(SLOW, encoding="utf-8")
     process = subprocess.Popen(
-        command(*TRAIN), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", LISTENING, *command(*TRAIN)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr
     for line in process.stderr:
@@ -40,7 +53,10 @@ def test_a_stopped_training_leaves_nothing_and_goes_on(
 ) -> None:
     with started(tmp_path) as process:
         process.send_signal(sent)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()  # or a training that does not stop would be waited for
     assert process.returncode == code
     assert (out, err) == ("", f"fcnship: stopped by {name}\n{GOES_ON}")
     run = tmp_path / "artifacts" / "slow"
@@ -64,14 +80,13 @@ def test_a_killed_training_leaves_what_the_next_one_clears(tmp_path: Path) -> No
 
 def test_mnist_without_a_network_names_the_file_to_put_there(tmp_path: Path) -> None:
     (tmp_path / "tiny.py").write_text(TINY, encoding="utf-8")
-    # Nobody listens on port 9: wherever this test runs, there is no network for it.
-    proxies = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
     home = tmp_path / "keras home"
     start = time.monotonic()
     done = fcnship(
         *("build", "tiny.py", "--profile", "8-16", "--data", "mnist", "--json"),
         cwd=tmp_path,
-        **proxies,
+        http_proxy=NOBODY,
+        https_proxy=NOBODY,
         KERAS_HOME=str(home),
     )
     assert time.monotonic() - start < 60

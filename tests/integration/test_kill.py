@@ -21,7 +21,7 @@ PATIENCE = 120.0
 Happens = Callable[[Path, str], bool]
 
 
-def writes(stage: str, pattern: str) -> tuple[str, Happens]:
+def writes(stage: str, pattern: str) -> tuple[str, Happens, float]:
     """The moment at which a stage's half-written files lie there (or, where that was too short to be seen,
     the moment after the stage).
     """
@@ -30,28 +30,30 @@ def writes(stage: str, pattern: str) -> tuple[str, Happens]:
         # Not Path.glob, which raises where a folder vanishes while it looks.
         return bool(glob(pattern, root_dir=run)) or f"\n{stage} " in f"\n{said}"  # noqa: PTH207
 
-    return f"{stage} writes", happens
+    return f"{stage} writes", happens, 0.0
 
 
-def says(words: str) -> tuple[str, Happens]:
-    """The moment at which something was said."""
-    return f"after {words!r}", lambda run, said: words in said
+def after(stage: str, within: float) -> tuple[str, Happens, float]:
+    """Any moment within so many seconds after a stage."""
+    return f"after {stage}", lambda run, said: f"\n{stage} " in f"\n{said}", random.uniform(0, within)
 
 
+# Training says that it begins in a line of its own; in the other stages only the end is a line.
 MOMENTS = [
-    says("training tiny on digits"),
+    after("train", 0.5),
     writes("train", f"keras/{TEMPORARY}/model.keras"),
     writes("savedmodel", f"{TEMPORARY}/savedmodel/variables/*"),
+    after("savedmodel", 0.2),
     writes("onnx", f"onnx/{TEMPORARY}/*"),
     writes("engine", f"engines/{TEMPORARY}/*.engine"),
-    says("engine     done"),
+    after("engine", 4.0),
     writes("validate", f"{TEMPORARY}/validation.json"),
     writes("report", f"{TEMPORARY}/report.*"),
 ]
 
 
-def killed(folder: Path, happens: Happens, delay: float = 0.0) -> None:
-    """Start the build, and kill it with all its children as soon as ``happens`` is true."""
+def killed(folder: Path, happens: Happens, delay: float) -> None:
+    """Start the build, and kill it with all its children ``delay`` seconds after ``happens`` is true."""
     said = folder / "said.txt"
     environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
     with (
@@ -97,7 +99,10 @@ def substance(report: Any) -> dict[str, Any]:
             (row["variant"], row["height"], row["width"], row["batch"], row["passed"])
             for row in report["parity"]
         ],
-        "latency": [(row["variant"], row["height"], row["width"], row["batch"]) for row in report["latency"]],
+        # Larger batches are timed where there is time for them.
+        "latency": [
+            (row["variant"], row["height"], row["width"]) for row in report["latency"] if row["batch"] == 1
+        ],
     }
 
 
@@ -116,8 +121,8 @@ def folder(tmp_path: Path) -> Path:
 def test_killed_in_every_stage(folder: Path, tiny_folder: Path) -> None:
     """One run folder; each build goes on from the last whole stage and is killed a little later."""
     run, before = folder / RUN, set[str]()
-    for name, happens in MOMENTS:
-        killed(folder, happens)
+    for name, happens, delay in MOMENTS:
+        killed(folder, happens, delay)
         now = whole(run)
         said = outcomes_of(folder)
         assert before <= now, name
@@ -125,17 +130,6 @@ def test_killed_in_every_stage(folder: Path, tiny_folder: Path) -> None:
         assert all(said.get(stage) in ("unchanged", None) for stage in before), name
         before = now
     assert set(STAGES[:-1]) <= before
-    check_end(folder, tiny_folder, left_alone=before)
-
-
-def test_killed_at_any_moment(folder: Path, tiny_folder: Path) -> None:
-    """Moments that nobody chose."""
-    rng, before = random.Random(), set[str]()
-    for stage in ("train", "engine"):
-        killed(folder, says(f"{stage:<10} ")[1], delay=rng.uniform(0, 0.5))
-        now = whole(folder / RUN)
-        assert before <= now
-        before = now
     check_end(folder, tiny_folder, left_alone=before)
 
 

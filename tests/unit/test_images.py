@@ -57,7 +57,7 @@ def test_images_and_channels_are_kept_apart() -> None:
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float64])
 def test_any_number_type_is_taken(kind: type) -> None:
-    images = IMAGES.astype(kind)
+    images: np.ndarray = IMAGES.astype(kind)
     assert resize(images, Size(16, 16)) == pytest.approx(resize(images.astype(np.float32), Size(16, 16)))
 
 

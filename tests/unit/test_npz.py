@@ -204,7 +204,7 @@ def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
 def test_a_header_that_lies_about_its_size(tmp_path: Path) -> None:
     path, entry = tmp_path / "data.npz", io.BytesIO()
     shape = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 10**8)}
-    np.lib.format.write_array_header_1_0(entry, shape)  # type: ignore[no-untyped-call]
+    np.lib.format.write_array_header_1_0(entry, shape)
     with zipfile.ZipFile(path, "w") as archive:
         for key in GOOD:
             archive.writestr(f"{key}.npy", entry.getvalue())
@@ -230,7 +230,7 @@ def test_an_archive_that_unpacks_to_more_than_the_memory(
 def test_whatever_is_wrong_with_a_file_it_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path)
     whole = path.read_bytes()
-    outcomes = set()
+    outcomes: set[type] = set()
     for seed in range(300):
         chance, damaged = random.Random(seed), bytearray(whole)
         for _ in range(chance.choice((1, 1, 3))):

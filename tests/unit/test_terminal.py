@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,9 @@ from fcnship.terminal import Narrator
 from fcnship.workspace import StageRecord
 
 
-def narrated(**console: bool) -> tuple[Narrator, io.StringIO]:
+def narrated(force_terminal: bool = False) -> tuple[Narrator, io.StringIO]:
     text = io.StringIO()
-    return Narrator(Console(file=text, width=80, highlight=False, **console)), text
+    return Narrator(Console(file=text, width=80, highlight=False, force_terminal=force_terminal)), text
 
 
 def record(status: str, reason: str = "") -> StageRecord:
@@ -61,7 +62,7 @@ def test_long_lines_are_not_broken() -> None:
 def test_plain_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     narrator, text = narrated()
     now = [0.0]
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     narrator.stage_started("train")
     for step in range(1, 101):
         now[0] = step * 0.5
@@ -87,7 +88,7 @@ def test_a_dumb_terminal_gets_plain_lines(variable: dict[str, str], monkeypatch:
         monkeypatch.setenv(name, value)
     narrator, text = narrated(force_terminal=True)
     now = [0.0]
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     narrator.stage_started("train")
     now[0] = 30.0
     narrator.progress(50, 100, "loss 0.5")

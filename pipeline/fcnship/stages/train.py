@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fcnship.data.batches import Batch, fixed_batches, mixed_batches
 from fcnship.driver import StageResult
 from fcnship.errors import DataRefused, ModelRefused
@@ -15,6 +17,7 @@ from fcnship.frameworks import import_keras
 from fcnship.graph.convert import convert
 from fcnship.graph.facts import ModelFacts, check_profiles, facts_of
 from fcnship.graph.loading import load_model, load_model_with_notes
+from fcnship.graph.surgery.values import array_of
 from fcnship.recipe import ModelFile, Recipe
 from fcnship.session import Session
 from fcnship.sizes import Size
@@ -94,6 +97,7 @@ def _take_over(session: Session, source: ModelFile) -> StageResult:
     model = loaded.model
     data, facts = session.data, facts_of(model)
     _check_fits(source.path, facts, session)
+    _check_finite(source.path, model)
     _check_convolutional(session, model)
     value_range = session.options.value_range or measured_value_range(model, facts, data)
     facts = facts.labelled(_labels(facts.geometry.classes), value_range)
@@ -131,6 +135,16 @@ def _check_fits(path: Path, facts: ModelFacts, session: Session) -> None:
                 f"{path} takes {wants} {what}, the data set {data.name} has {has}",
                 cause="the model was trained on other data, or a label is out of range",
                 next="name the data that it was trained on: --data PATH.npz",
+            )
+
+
+def _check_finite(path: Path, model: Any) -> None:
+    for variable in model.variables:
+        if not np.isfinite(array_of(variable)).all():
+            raise ModelRefused(
+                f"{path} has NaN or infinity in its weights, first in {variable.path}",
+                cause="its training diverged, or the file was changed",
+                next="train it again with a lower learning rate",
             )
 
 

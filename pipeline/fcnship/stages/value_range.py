@@ -13,7 +13,8 @@ from fcnship.sizes import Size
 from fcnship.verify.accuracy import scores_of
 
 CANDIDATES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
-_IMAGES = 256
+_IMAGES, _BATCH = 256, 16
+_PIXELS = 1 << 24
 _CLEARLY = 0.98
 
 
@@ -23,15 +24,17 @@ def measured_value_range(model: Any, facts: ModelFacts, data: Dataset) -> tuple[
     The data's own range, unless another one is clearly lower: accuracy would hardly tell them apart, because
     a network without normalisation ranks the classes much the same for an image of any brightness.
     """
-    chosen = np.random.default_rng(0).permutation(len(data.x_train))[:_IMAGES]
     size = facts.geometry.input_size or Size(*data.x_train.shape[1:3])
     minimum = facts.geometry.minimum_size
     size = Size(max(size.height, minimum.height), max(size.width, minimum.width))
+    count = min(_IMAGES, max(_PIXELS // size.pixels, 1))
+    chosen = np.random.default_rng(0).permutation(len(data.x_train))[:count]
     images, labels = resize(data.x_train[chosen], size), data.y_train[chosen]
     own = data.value_range
     found = {}
     for candidate in dict.fromkeys((own, *CANDIDATES)):
-        outputs = np.asarray(model(to_range(images, own, candidate), training=False))
+        batches = np.array_split(to_range(images, own, candidate), -(-len(images) // _BATCH))
+        outputs = np.concatenate([np.asarray(model(batch, training=False)) for batch in batches])
         found[candidate] = _cross_entropy(scores_of(outputs), labels)
     best = min(found, key=lambda candidate: found[candidate])
     return best if found[best] < found[own] * _CLEARLY else own
