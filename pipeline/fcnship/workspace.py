@@ -119,10 +119,11 @@ class Workspace:
     def _made(self) -> TextIO:
         """The lock file, open, in a folder that is there and can be written."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
             # Root may write anywhere; a folder marked read-only is refused all the same.
-            if not self.root.stat().st_mode & 0o222:
-                raise PermissionError(errno.EACCES, "it is marked read-only")
+            standing = next(path for path in (self.root, *self.root.absolute().parents) if path.exists())
+            if not standing.stat().st_mode & 0o222:
+                raise PermissionError(errno.EACCES, f"{standing} is marked read-only")
+            self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.root, prefix=_TEMPORARY):
                 pass
             return (self.root / ".lock").open("a+")

@@ -283,6 +283,11 @@ def run_json(text: str) -> Prepare:
     return prepare
 
 
+def read_only_out() -> None:
+    Path("artifacts").mkdir()
+    Path("artifacts").chmod(0o555)
+
+
 def read_only() -> None:
     Path("artifacts/tiny").mkdir(parents=True)
     Path("artifacts/tiny").chmod(0o555)
@@ -292,6 +297,7 @@ DAMAGED = "artifacts/tiny/run.json is damaged: "
 HALF = run_json('{"schema": "fcnship.run/1", "sta')
 PLACES = [
     build(2, "cannot write to artifacts/tiny: ", prepare=read_only, id="read-only folder"),
+    build(2, "cannot write to artifacts/tiny: ", prepare=read_only_out, id="read-only --out"),
     build(2, "cannot write to file/tiny: Not a directory", "--out", "file", prepare=Path("file").touch),
     build(8, DAMAGED, prepare=HALF, id="damaged run.json"),
     build(8, DAMAGED, prepare=run_json('{"schema": "fcnship.run/9"}'), id="run.json of another version"),

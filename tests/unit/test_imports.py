@@ -20,6 +20,7 @@ MODULES = [module.name for module in pkgutil.walk_packages(fcnship.__path__, "fc
 ALONE = """
 import importlib, os, sys
 import numpy, rich.progress, rich.table, typer
+import fcnship  # whatever is imported, this comes first
 for name in sys.argv[1:]:
     child = os.fork()
     if child == 0:

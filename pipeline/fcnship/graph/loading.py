@@ -15,7 +15,7 @@ from typing import Any
 from fcnship.errors import ModelRefused
 from fcnship.graph.keras1 import MODELS
 from fcnship.graph.legacy import MIRRORED_BACKEND, kernels_stand_first, modern_config
-from fcnship.graph.model_file import ModelFile, objects_in, read_model_file
+from fcnship.graph.model_file import ModelFile, cut_off, objects_in, read_model_file
 from fcnship.graph.surgery.values import array_of
 
 
@@ -66,7 +66,10 @@ def _load_mended(file: ModelFile, config: Any, trust: bool) -> Any:
         if file.kind == "keras":
             _write_archive(file, config, mended)
         else:
-            _write_hdf5(file, config, first, mended)
+            try:
+                _write_hdf5(file, config, first, mended)
+            except (RuntimeError, OSError, KeyError) as error:  # h5py's, where a block cannot be read
+                raise cut_off(file.path, error) from error
         return _load(mended, file, config, trust)
 
 

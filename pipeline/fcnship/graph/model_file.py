@@ -86,9 +86,9 @@ def _read_zip(path: Path) -> ModelFile:
             f"{path} is no Keras model", cause=f"the archive lacks {_missing(error)}", next=_SAVE_AGAIN
         ) from error
     except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise _cut_off(path, error) from error
+        raise cut_off(path, error) from error
     if damaged:
-        raise _cut_off(path, f"the checksum of {damaged} in it is wrong")
+        raise cut_off(path, f"the checksum of {damaged} in it is wrong")
     if not (weighted and isinstance(config, dict) and isinstance(metadata, dict)):
         raise ModelRefused(f"{path} is no Keras model", cause="its parts are not Keras's", next=_SAVE_AGAIN)
     return ModelFile(
@@ -114,7 +114,7 @@ def _read_hdf5(path: Path) -> ModelFile:
                 weights.visititems(lambda _, item: item[-1:] if getattr(item, "shape", ()) else None)
             config = json.loads(text["model_config"]) if text["model_config"] else None
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _cut_off(path, error) from error
+        raise cut_off(path, error) from error
     if config is None or weights is None:
         raise ModelRefused(
             f"{path} holds no model",
@@ -141,7 +141,7 @@ def _of_another_kind(path: Path, cause: str) -> ModelRefused:
     return ModelRefused(f"{path} is not what its name says", cause=cause, next=_SAVE_AGAIN)
 
 
-def _cut_off(path: Path, error: object) -> ModelRefused:
+def cut_off(path: Path, error: object) -> ModelRefused:
     first_line = str(error).strip().split("\n", 1)[0]
     return ModelRefused(
         f"{path} is damaged or cut off", cause=first_line, next="copy or download it again, or save it again"

@@ -11,13 +11,14 @@ import numpy as np
 from fcnship.graph.cost import cost_of
 from fcnship.sizes import Size
 from fcnship.verify.by_right import Rights, rights_of
+from fcnship.verify.noise import noise_of
 from fcnship.verify.original import Answer, original_at
 from fcnship.verify.outputs import Array, Output, error_of, first_cell, fitted
 from fcnship.verify.pair import Pair
-from fcnship.verify.sampling import Cell, affordable, mosaic, random_images, sampled_cells
+from fcnship.verify.sampling import Cell, affordable, batch_of, mosaic, random_images, sampled_cells
 
 MOST_CELLS = 96
-_CROPS_BUDGET, _PASSES_BUDGET, _WINDOWS_BYTES = 1e11, 1.5e11, 128 * 2**20
+_CROPS_BUDGET, _PASSES_BUDGET, _NOISE_BUDGET, _WINDOWS_BYTES = 1e11, 1.5e11, 2e10, 128 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,8 @@ def larger_checks(
     cells = _cells(pair, maps, rights, len(images), rng)
     layers = original_at(pair.original, images, cells, pair.channels_first)
     crops = _on_crops(pair, images, cells, rights) if any(one.cells for one in layers) else {}
+    if crops:
+        tolerances = _on_noisiest(pair, images, maps, crops, rights, tolerances)
     return [
         _check(
             output,
@@ -88,6 +91,36 @@ def larger_checks(
         )
         for k, output in enumerate(pair.outputs)
     ]
+
+
+def _on_noisiest(
+    pair: Pair,
+    images: Array,
+    maps: list[Array],
+    crops: dict[Cell, list[Array]],
+    rights: list[Rights | None],
+    tolerances: Sequence[float],
+) -> list[float]:
+    """The tolerances, raised to the original's own noise on the crops that disagree most.
+
+    Pieces of images leave a classifier undecided where whole ones do not, and an undecided softmax is tens
+    of times as noisy as a saturated one. A fault disagrees by far more than the noise of its own crops.
+    """
+    errors = {
+        cell: max(
+            float(error_of(output.cells(maps[k])[:, cell[0], cell[1]], crops[cell][k]).max())
+            for k, output in enumerate(pair.outputs)
+            if maps[k].ndim == 4
+        )
+        for cell in crops
+    }
+    most = affordable(pair.cost_of_crop * len(images), _NOISE_BUDGET, 2, MOST_CELLS)
+    stride = next(one for one in rights if one).stride
+    chosen = sorted(errors, key=lambda cell: errors[cell], reverse=True)[:most]
+    batch = np.concatenate([pair.crop(images, i * stride[0], j * stride[1]) for i, j in chosen])
+    together = batch_of(2 * cost_of(pair.original_network, pair.trained).peak_bytes)
+    noise = noise_of(pair.original, batch, pair.ask_original(batch), together, pair.channels_first)
+    return [max(both) for both in zip(tolerances, noise.tolerances, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
