@@ -128,7 +128,7 @@ def test_the_page_fits_and_can_be_read(name: str, width: int, tmp_path: Path) ->
     found = look_at(html_text(REPORTS[name]()), width, tmp_path)
     assert found["page"][0] <= found["page"][1] == width, "the page scrolls sideways"
     assert found["verdict"] == ("Pass" if name == "pass" else "Fail")
-    assert found["sections"][0] == ("At a glance" if name == "pass" else "What is wrong, and what to do")
+    assert found["sections"][0] == ("Before you ship" if name == "pass" else "What is wrong, and what to do")
     assert (found["wide"], found["narrow"]) == ((0, 2) if width == 390 else (2, 0))
     assert (found["scripts"], found["images"], found["requests"], found["unheaded"]) == (0, 0, 0, 0)
     assert not found["faint"] and not found["dark"]
