@@ -136,12 +136,12 @@ def accuracy(variants: Any, images: Any, labels: Any, sizes: Any) -> list[Any]:
     rows = []
     for height, width in sizes:
         count = max(1, min(PIXELS_A_BATCH // (height * width), 512))
-        for name, (prepare, infer) in variants.items():
-            right = 0
-            for start in range(0, len(images), count):
-                x = pictures(images[start : start + count], (height, width))
-                right += int((infer(prepare(x)).argmax(axis=1) == labels[start : start + count]).sum())
-            rows.append([name, height, width, right / len(images)])
+        right = dict.fromkeys(variants, 0)
+        for start in range(0, len(images), count):
+            x, y = pictures(images[start : start + count], (height, width)), labels[start : start + count]
+            for name, (prepare, infer) in variants.items():
+                right[name] += int((infer(prepare(x)).argmax(axis=1) == y).sum())
+        rows += [[name, height, width, number / len(images)] for name, number in right.items()]
     return rows
 
 
