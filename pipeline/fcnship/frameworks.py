@@ -17,6 +17,8 @@ from fcnship.errors import EnvironmentLacks
 def prepare() -> None:
     """Set what must be set before TensorFlow or Keras is imported. Does not import them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Else TensorFlow, where it has a GPU, takes all of its memory and leaves none for TensorRT.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
 

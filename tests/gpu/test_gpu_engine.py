@@ -16,7 +16,10 @@ from fcnship.machine import gpu_name
 from fcnship.runners import Runner, Unrunnable, open_runner, run
 from fcnship.stages.engine import Built, usable_flavours
 
-pytestmark = pytest.mark.skipif(gpu_name() is None, reason="no NVIDIA GPU answers here")
+pytestmark = [
+    pytest.mark.skipif(gpu_name() is None, reason="no NVIDIA GPU answers here"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras, saving
+]
 PROFILES = ("16-32", "48x40,64,96x128@2,4,6")
 # Every edge of both profiles, and sizes between: (batch, height, width).
 SERVED = [

@@ -110,7 +110,7 @@ def test_metadata_is_written(tmp_path: Path) -> None:
     assert made.graph.name == "net"
 
 
-@pytest.mark.parametrize("build", [PLAIN["large kernel"], OTHERS["transposed"]])
+@pytest.mark.parametrize("build", [PLAIN["large kernel"], OTHERS["transposed"]], ids=["plain", "clutter"])
 def test_the_same_model_gives_the_same_bytes(build: Callable[[], Any], tmp_path: Path) -> None:
     model = build()
     for name in ("a", "b"):

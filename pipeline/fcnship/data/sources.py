@@ -75,7 +75,7 @@ class Digits:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
-        digits = load_digits()
+        digits: Any = load_digits()
         x_train, x_test, y_train, y_test = train_test_split(
             digits.images,
             digits.target,

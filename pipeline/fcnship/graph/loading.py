@@ -91,8 +91,9 @@ def _write_hdf5(file: ModelFile, config: Any, first: frozenset[str], mended: Pat
             if name in old.attrs:
                 new.attrs[name] = old.attrs[name]
         new.attrs["model_config"] = json.dumps(config).encode("utf-8")
-        for layer in first & set(new["model_weights"]):
-            _move_kernel(new["model_weights"][layer])
+        weights: Any = new["model_weights"]
+        for layer in first & set(weights):
+            _move_kernel(weights[layer])
 
 
 def _move_kernel(group: Any) -> None:

@@ -107,7 +107,7 @@ def _read_hdf5(path: Path) -> ModelFile:
             text = {
                 name: _text(file.attrs.get(name)) for name in ("model_config", "keras_version", "backend")
             }
-            weights = file.get("model_weights")
+            weights: Any = file.get("model_weights")
             version = text["keras_version"] or _text(weights.attrs.get("keras_version") if weights else None)
             # The last numbers of every weight: what a short copy lost shows before Keras builds the model.
             if weights:
