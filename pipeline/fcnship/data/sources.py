@@ -76,13 +76,14 @@ class Digits:
         from sklearn.model_selection import train_test_split
 
         digits: Any = load_digits()
-        x_train, x_test, y_train, y_test = train_test_split(
+        split: Any = train_test_split(
             digits.images,
             digits.target,
             test_size=_DIGITS_TEST_IMAGES,
             random_state=0,
             stratify=digits.target,
         )
+        x_train, x_test, y_train, y_test = split
         arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
         return dataset_from_arrays(self.name, arrays, value_range=(0.0, 16.0))
 

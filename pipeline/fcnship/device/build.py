@@ -29,7 +29,7 @@ def build(
     Raises:
         EngineRefused: a step failed without an exception.
     """
-    from polygraphy.backend.trt import engine_bytes_from_network, network_from_onnx_path
+    from polygraphy.backend.trt import engine_bytes_from_network, network_from_onnx_path  # pyright: ignore[reportAttributeAccessIssue]
 
     trt = _tensorrt(flavour)
     builder, network, parser = network_from_onnx_path(str(onnx), strongly_typed=True)
@@ -61,7 +61,7 @@ def _check_inputs(network: Any, input_name: str) -> None:
 def _config(
     flavour: str, trt: Any, builder: Any, network: Any, profiles: list[dict[str, Any]], input_name: str
 ) -> tuple[Any, list[str]]:
-    from polygraphy.backend.trt import CreateConfig, Profile
+    from polygraphy.backend.trt import CreateConfig, Profile  # pyright: ignore[reportAttributeAccessIssue]
 
     shapes = [{edge: tuple(profile[edge]) for edge in ("min", "opt", "max")} for profile in profiles]
     wanted = [Profile().add(input_name, **shape) for shape in shapes]

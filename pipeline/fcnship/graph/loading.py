@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnship.errors import ModelRefused
+from fcnship.frameworks import import_keras
 from fcnship.graph.keras1 import MODELS
 from fcnship.graph.legacy import MIRRORED_BACKEND, kernels_stand_first, modern_config
 from fcnship.graph.model_file import ModelFile, cut_off, objects_in, read_model_file
@@ -107,7 +108,7 @@ def _move_kernel(group: Any) -> None:
 
 
 def _load(path: Path, file: ModelFile, config: Any, trust: bool) -> Any:
-    import keras
+    keras = import_keras()
 
     try:
         with warnings.catch_warnings():
@@ -129,7 +130,7 @@ def _load(path: Path, file: ModelFile, config: Any, trust: bool) -> Any:
 
 def _builds(config: Any, trust: bool) -> bool:
     """Whether the layers can be built without their weights: tells which half of a load failed."""
-    import keras
+    keras = import_keras()
 
     try:
         with warnings.catch_warnings(), keras.src.saving.serialization_lib.SafeModeScope(not trust):
@@ -159,7 +160,7 @@ def _own_modules(kind: str) -> tuple[str, ...]:
 
 def _refuse_unknown(file: ModelFile, config: Any) -> None:
     """Refuse classes of an h5 file, which names no modules, that Keras does not have."""
-    import keras
+    keras = import_keras()
 
     known = {*dir(keras.layers), "Functional", "Model", "Sequential"}
     for item in objects_in(config):
@@ -195,7 +196,7 @@ def _mirror_kernels(model: Any) -> int:
     Depthwise kernels are left alone: Keras turned those itself before it gave them to Theano
     (``_preprocess_conv2d_depthwise_kernel`` in its theano_backend.py).
     """
-    import keras
+    keras = import_keras()
 
     convolutions = (
         keras.layers.Conv1D,
@@ -215,7 +216,7 @@ def _mirror_kernels(model: Any) -> int:
 
 def _of_one_tensor(model: Any) -> Any:
     """A model that h5 brings back with ``[input]`` takes the tensor alone, as it did before it was saved."""
-    import keras
+    keras = import_keras()
 
     if isinstance(model, keras.Sequential) or not isinstance(getattr(model, "_inputs_struct", None), list):
         return model

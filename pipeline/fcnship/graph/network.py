@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fcnship.errors import ModelRefused
+from fcnship.frameworks import import_keras
 from fcnship.graph.call import Call
 from fcnship.graph.layers import facts_of, layout_of
 from fcnship.graph.nodes import Axis, Network, Node, network_as_json, network_from_json
@@ -48,7 +49,7 @@ def network_from_keras(model: Any) -> Network:
 
 def _graph_of(model: Any, path: str) -> Any:
     """The functional graph of a model: layers and calls that can be walked."""
-    import keras
+    keras = import_keras()
 
     if isinstance(model, keras.Sequential):
         if model._functional is None:
@@ -69,7 +70,7 @@ def _graph_of(model: Any, path: str) -> Any:
 
 
 def _is_model(operation: Any) -> bool:
-    import keras
+    keras = import_keras()
 
     return isinstance(operation, keras.Model)
 
@@ -167,7 +168,7 @@ def _unwrapped(operation: Any) -> Any:
 
 
 def _constants(call: Any) -> list[Any]:
-    import keras
+    keras = import_keras()
 
     given = keras.tree.flatten((call.arguments.args, call.arguments.kwargs))
     return [value for value in given if value is not None and not isinstance(value, keras.KerasTensor)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fcnship.errors import ModelRefused
-from fcnship.frameworks import import_tensorflow
+from fcnship.frameworks import import_keras, import_tensorflow
 
 Padding = str | list[list[int]]
 
@@ -21,7 +21,7 @@ def convertible_operations() -> Iterator[None]:
     a dilated one with ``same`` padding as SpaceToBatch with sizes computed at run time; and Dense on a map as
     reshapes around a matrix product. Each is one Conv in ONNX.
     """
-    import keras
+    keras = import_keras()
 
     tf = import_tensorflow()
     inherited, dense = keras.layers.Conv2D.convolution_op, keras.layers.Dense.call

@@ -27,8 +27,8 @@ class EngineRunner:
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if about["flavour"] == "tensorrt_rtx":
             os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # read once, when polygraphy is imported
-        from polygraphy.backend.common import bytes_from_path
-        from polygraphy.backend.trt import TrtRunner, engine_from_bytes
+        from polygraphy.backend.common import bytes_from_path  # pyright: ignore[reportAttributeAccessIssue]
+        from polygraphy.backend.trt import TrtRunner, engine_from_bytes  # pyright: ignore[reportAttributeAccessIssue]
         from polygraphy.exception import PolygraphyException
 
         try:
@@ -52,7 +52,8 @@ class EngineRunner:
     def refuses(self, images: np.ndarray[Any, Any]) -> bool:
         """Whether the engine itself, and not the JSON beside it, takes this shape in none of its profiles."""
         shape = to_layout(images, self._layout).shape
-        return not any(runner.context.set_input_shape(INPUT, shape) for runner in self._runners)
+        contexts: list[Any] = [runner.context for runner in self._runners]
+        return not any(context.set_input_shape(INPUT, shape) for context in contexts)
 
     def infer(self, prepared: Any) -> Any:
         """One inference, copies to and from the GPU included."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fcnship.errors import ModelRefused
+from fcnship.frameworks import import_keras
 from fcnship.graph.surgery.values import Value, refusal
 
 Visit = Callable[[Any, tuple[Any, ...], dict[str, Any]], list[Value]]
@@ -17,7 +18,7 @@ def graph_of(model: Any) -> Any:
     Raises:
         ModelRefused: the model was never built, or is Python code without a graph.
     """
-    import keras
+    keras = import_keras()
 
     if isinstance(model, keras.Sequential):
         if not model.built or model._functional is None:
@@ -56,7 +57,7 @@ def walk(graph: Any, values: Sequence[Value], visit: Visit) -> list[Value]:
 
 def operations(graph: Any) -> Iterator[Any]:
     """Every layer and operation of the graph and of the models nested in it."""
-    import keras
+    keras = import_keras()
 
     for operation in graph.operations:
         if isinstance(operation, keras.Model):
@@ -66,7 +67,7 @@ def operations(graph: Any) -> Iterator[Any]:
 
 
 def _visit(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], visit: Visit) -> list[Value]:
-    import keras
+    keras = import_keras()
 
     if not isinstance(op, keras.Model):
         return visit(op, args, kwargs)
