@@ -12,8 +12,9 @@ import numpy as np
 
 from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_tensorflow
+from fcnship.graph.onnx_layers import KEY, Layer, as_metadata
 from fcnship.graph.onnx_names import rename
-from fcnship.graph.tracing import convertible_operations, untraceable, write_erfc
+from fcnship.graph.tracing import convertible_operations, scopes_of_layers, untraceable, write_erfc
 from fcnship.options import Layout
 
 OPSET = 18
@@ -26,7 +27,8 @@ def export(model: Any, path: Path, layout: Layout, metadata: dict[str, str]) -> 
     """Write the model as ONNX with dynamic batch, height and width.
 
     The input ``image`` is float32 (batch, channels, height, width), or in Keras's order for ``nhwc``; the
-    output ``probabilities`` is (batch, classes) or a map in the same order. ``metadata`` goes into the file.
+    output ``probabilities`` is (batch, classes) or a map in the same order. ``metadata`` goes into the file,
+    and which layer each node belongs to.
 
     Raises:
         ModelRefused: the model cannot be traced at any size, tf2onnx does not know an operation of it, or
@@ -35,23 +37,24 @@ def export(model: Any, path: Path, layout: Layout, metadata: dict[str, str]) -> 
     import onnx
 
     before, after = path.with_name("traced.onnx"), path.with_name("folded.onnx")
-    _write_traced(model, layout, before)
+    layers = _write_traced(model, layout, before)
     folded = _folded(before, after)
     rename(folded.graph)
     _describe(folded, model, layout)
-    for key, value in metadata.items():
+    for key, value in {**metadata, KEY: as_metadata(layers)}.items():
         folded.metadata_props.add(key=key, value=value)
     onnx.save(folded, path)
     del folded  # the checker holds copies of its own
     onnx.checker.check_model(str(path), full_check=True)
 
 
-def _write_traced(model: Any, layout: Layout, path: Path) -> None:
-    """Write the graph as tf2onnx leaves it, weights put back. Nothing of it stays in memory."""
+def _write_traced(model: Any, layout: Layout, path: Path) -> dict[str, Layer]:
+    """Write the graph as tf2onnx leaves it, weights put back. Gives the layers by their scopes alone."""
     import onnx
 
     large = [variable for variable in model.variables if np.prod(variable.shape, dtype=int) >= _LARGE]
-    traced, values = _convert(model, large, layout)
+    with scopes_of_layers(model) as layers:
+        traced, values = _convert(model, large, layout)
     size_bytes = traced.ByteSize() + sum(_bytes_of(value) for value in values.values())
     if size_bytes > _MOST_BYTES:
         raise ModelRefused(
@@ -61,6 +64,7 @@ def _write_traced(model: Any, layout: Layout, path: Path) -> None:
         )
     _put_back(traced, values)
     onnx.save(traced, path)
+    return layers
 
 
 def _bytes_of(value: Any) -> int:
@@ -94,7 +98,7 @@ def _convert(model: Any, large: list[Any], layout: Layout) -> tuple[Any, dict[st
     except (TypeError, ValueError) as error:
         raise untraceable(model, error) from error
     try:
-        with _real_transposes(), _quiet():
+        with _real_transposes(), _merged_keep_names(), _quiet():
             converted, _ = tf2onnx.convert.from_function(
                 function,
                 input_signature=signature,
@@ -126,6 +130,27 @@ def _real_transposes() -> Iterator[None]:
         yield
     finally:
         TransposeOptimizer.post_optimize_action = original
+
+
+@contextlib.contextmanager
+def _merged_keep_names() -> Iterator[None]:
+    """Name a convolution that tf2onnx makes anew, with a bias merged into it, after the one it replaces."""
+    from tf2onnx.graph import Graph
+    from tf2onnx.utils import make_name
+
+    original = Graph.make_node
+
+    def make_node(graph: Any, op_type: str, inputs: Any, *args: Any, **named: Any) -> Any:
+        if op_type in ("Conv", "ConvTranspose") and not named.get("name"):
+            replaced = [n for n in graph.get_nodes() if n.type == op_type and n.input[:2] == list(inputs[:2])]
+            named |= {"name": make_name(replaced[0].name)} if replaced else {}
+        return original(graph, op_type, inputs, *args, **named)
+
+    Graph.make_node = make_node
+    try:
+        yield
+    finally:
+        Graph.make_node = original
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Traces a Keras model as operations that ONNX has: one for a convolution, one for a dense layer."""
+"""Traces a Keras model as operations that ONNX has, named after its layers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_keras, import_tensorflow
+from fcnship.graph.onnx_layers import Layer
 
 Padding = str | list[list[int]]
 
@@ -44,6 +45,51 @@ def convertible_operations() -> Iterator[None]:
     finally:
         del keras.layers.Conv2D.convolution_op
         keras.layers.Dense.call = dense
+
+
+@contextlib.contextmanager
+def scopes_of_layers(model: Any) -> Iterator[dict[str, Layer]]:
+    """While it lasts, what a layer traces is named ``<its path>/...``; gives the layer of each such scope.
+
+    Keras opens a scope of the layer's name, which TensorFlow makes unique by numbers that depend on what was
+    traced before: after ``conv2d_1`` nobody can tell a layer of that name from the first call of ``conv2d``.
+    """
+    keras, tf = import_keras(), import_tensorflow()
+    called, opened = keras.Operation.__call__, keras.layers.Layer._open_name_scope
+    scopes: dict[str, Layer] = {}
+    above: list[str] = []
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        if operation is model:
+            return called(operation, *args, **kwargs)
+        above.append(operation.name)
+        scope = _free_scope("/".join(above), scopes)
+        try:
+            with tf.name_scope(f"{scope}/"):  # the slash: exactly this name
+                return called(operation, *args, **kwargs)
+        finally:
+            above.pop()
+
+    keras.Operation.__call__ = call
+    keras.layers.Layer._open_name_scope = lambda layer: contextlib.nullcontext()
+    try:
+        yield scopes
+    finally:
+        keras.Operation.__call__, keras.layers.Layer._open_name_scope = called, opened
+
+
+def _free_scope(path: str, scopes: dict[str, Layer]) -> str:
+    """A scope of its own for one more call of a layer, in the characters that TensorFlow allows."""
+    number = 1 + sum(layer.path == path for layer in scopes.values())
+    plain = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", path)
+    plain = plain if plain[0].isalnum() else f".{plain}"
+    wanted = plain if number == 1 else f"{plain}/call_{number}"
+    scope, tries = wanted, 1
+    while scope in scopes:
+        tries += 1
+        scope = f"{wanted}.{tries}"
+    scopes[scope] = Layer(path, number)
+    return scope
 
 
 def _padding(layer: Any) -> Padding:

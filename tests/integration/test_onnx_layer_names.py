@@ -1,0 +1,52 @@
+"""Exported nodes carry the names of the Keras layers that they came from, whatever was traced before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import onnx
+from keras import layers
+
+from fcnship.graph.network import network_from_keras
+from fcnship.graph.onnx_export import export
+from fcnship.graph.onnx_layers import Layer, layers_of
+
+
+def network() -> Any:
+    inner = keras.Sequential(
+        [keras.Input((None, None, 4)), layers.Conv2D(4, 3, padding="same", name="a b"), layers.ReLU(name="r")],
+        name="inner",
+    )
+    shared = layers.Conv2D(4, 1, name="shared")
+    image = keras.Input((None, None, 1), name="image")
+    x = layers.Conv2D(4, 3, name="conv2d")(image)
+    x = layers.Conv2D(4, 3, name="conv2d_1")(x)  # the name that TensorFlow would give a second conv2d
+    x = inner(inner(x))
+    x = layers.Add(name="joined")([x, shared(shared(x))]) * 2.0
+    x = layers.GlobalMaxPooling2D(name="all")(layers.DepthwiseConv2D(3, name="depthwise")(x))
+    return keras.Model(image, layers.Dense(3, activation="softmax", name="scores")(x), name="net")
+
+
+def exported(model: Any, path: Path) -> onnx.ModelProto:
+    export(model, path, "nchw", {})
+    return onnx.load(path)
+
+
+def test_every_node_has_its_layer(tmp_path: Path) -> None:
+    model = network()
+    found = layers_of(exported(model, tmp_path / "a.onnx"))
+    assert len(found) == len(onnx.load(tmp_path / "a.onnx").graph.node)
+    assert set(found.values()) == {
+        *(Layer(path, 1) for path in ("conv2d", "conv2d_1", "joined", "multiply", "depthwise", "all", "scores")),
+        *(Layer(path, call) for path in ("inner/a b", "inner/r", "shared") for call in (1, 2)),
+    }
+    assert set(found.values()) <= {Layer(node.name, node.call) for node in network_from_keras(model).nodes}
+
+
+def test_names_do_not_depend_on_what_was_traced_before(tmp_path: Path) -> None:
+    model = network()
+    before = exported(model, tmp_path / "a.onnx")
+    model(keras.ops.zeros((1, 32, 32, 1)))
+    assert exported(model, tmp_path / "b.onnx") == before
