@@ -59,6 +59,11 @@ def export(model: str | Path = "multiscale", **options: Unpack[BuildOptions]) ->
     return run_until(model, options, "onnx")
 
 
+def quantize(model: str | Path = "multiscale", **options: Unpack[BuildOptions]) -> Run:
+    """Do ``build`` up to the FP16 and INT8 ONNX files; of both, unless ``precision`` names one."""
+    return run_until(model, {"precision": ("fp32", "fp16", "int8"), **options}, "int8")
+
+
 def engine(model: str | Path = "multiscale", **options: Unpack[BuildOptions]) -> Run:
     """Do ``build`` up to the TensorRT engine."""
     return run_until(model, options, "engine")

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from fcnship import api, cli_convert, cli_validate
+from fcnship.cli_build import GATES, OF_PRECISION, Json, takes_build_options
 from fcnship.errors import FcnshipError, UsageError
-from fcnship.options import Flavour, Head, Layout
-from fcnship.runs import Run
+from fcnship.runs import BuildOptions, Run
 
 # Exit codes of a process that a signal ended: 128 and the signal's number.
 STOPPED = {129: "the end of its terminal", 130: "Ctrl-C", 143: "SIGTERM"}
@@ -28,135 +28,42 @@ app = typer.Typer(
     epilog="A traceback of an error: put --debug anywhere. Loading a recipe or MODEL.py runs its code.",
 )
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A recipe's name or path, or a .keras file.")]
-ProfileOption = Annotated[
-    list[str],
-    typer.Option("--profile", metavar="SIZES", help="28-224 or 28,64,224 or 28x40-224x320; repeatable."),
-]
-Data = Annotated[str, typer.Option(metavar="DATA", help="digits, mnist, fashion_mnist or PATH.npz.")]
-Seed = Annotated[int, typer.Option(metavar="N", help="The same seed gives the same training.")]
-Name = Annotated[str, typer.Option(metavar="NAME", help="The run folder's name; the model's if left out.")]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="Where run folders lie.")]
-Force = Annotated[bool, typer.Option("--force", help="Do every stage again.")]
-Json = Annotated[bool, typer.Option("--json", help="Print facts for programs on standard output.")]
-FlavourOption = Annotated[
-    Flavour,
-    typer.Option(
-        "--flavour", metavar="FLAVOUR", help="The TensorRT that builds: auto, tensorrt or tensorrt_rtx."
-    ),
-]
-LayoutOption = Annotated[
-    Layout, typer.Option("--layout", metavar="LAYOUT", help="The order of the ONNX input: nchw or nhwc.")
-]
-HeadOption = Annotated[
-    Head,
-    typer.Option("--head", metavar="HEAD", help="What becomes of a map of scores: map, average or max."),
-]
-Range = Annotated[
-    str,
-    typer.Option(
-        "--value-range", metavar="LOW,HIGH", help="Pixel values that a saved model takes; else measured."
-    ),
-]
-MaxSlowdown = Annotated[
-    float | None,
-    typer.Option(
-        "--max-slowdown",
-        metavar="RATIO",
-        help="Fail if a variant takes longer than so many times the original.",
-    ),
-]
-Baseline = Annotated[
-    Path | None,
-    typer.Option(
-        "--baseline",
-        metavar="REPORT",
-        help="An earlier report: no ratio may have grown by more than that, else 1.05.",
-    ),
-]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, like artifacts/multiscale.")]
-_DEFAULT_PROFILES = ["28-224"]
 
 
-def _building(function: Callable[..., Run], help: str, example: str) -> None:
-    """Add a command that builds, up to the stage that the function stands for."""
-
-    def command(
-        model: Model = "multiscale",
-        profile: ProfileOption = _DEFAULT_PROFILES,
-        data: Data = "digits",
-        seed: Seed = 0,
-        name: Name = "",
-        out: Out = Path("artifacts"),
-        flavour: FlavourOption = "auto",
-        layout: LayoutOption = "nchw",
-        head: HeadOption = "average",
-        value_range: Range = "",
-        force: Force = False,
-        as_json: Json = False,
-    ) -> None:
-        given = {"profile": profile, "data": data, "seed": seed, "name": name, "out": out, "force": force}
-        given |= {"flavour": flavour, "layout": layout, "head": head, "value_range": span_of(value_range)}
-        show_outcome(as_json, lambda events: function(model, **given, events=events))
-
-    app.command(function.__name__, help=help, epilog=f"Example: {example}")(command)
+@app.command(epilog="Example: fcnship build --profile 28-224 --precision fp32,fp16,int8")
+@takes_build_options()
+def build(model: str, given: BuildOptions, as_json: bool) -> None:
+    """Train, convert, export, narrow, build engines, validate, report: all of it."""
+    _shown(api.build, model, given, as_json, summarised=True)
 
 
-@app.command(epilog="Example: fcnship build --profile 28-224")
-def build(
-    model: Model = "multiscale",
-    profile: ProfileOption = _DEFAULT_PROFILES,
-    data: Data = "digits",
-    seed: Seed = 0,
-    name: Name = "",
-    out: Out = Path("artifacts"),
-    flavour: FlavourOption = "auto",
-    layout: LayoutOption = "nchw",
-    head: HeadOption = "average",
-    value_range: Range = "",
-    max_slowdown: MaxSlowdown = None,
-    baseline: Baseline = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Train, convert, export, build engines, validate, report: all of it."""
-
-    def built(events: Any) -> Run:
-        return api.build(
-            model,
-            profile=profile,
-            data=data,
-            seed=seed,
-            name=name,
-            out=out,
-            flavour=flavour,
-            layout=layout,
-            head=head,
-            value_range=span_of(value_range),
-            max_slowdown=max_slowdown,
-            baseline=baseline,
-            force=force,
-            events=events,
-        )
-
-    show_outcome(as_json, built, summarised=True)
+@app.command(epilog="Example: fcnship train multiscale --data mnist --profile 28-224")
+@takes_build_options(without=("precision", *OF_PRECISION, *GATES))
+def train(model: str, given: BuildOptions, as_json: bool) -> None:
+    """Do a build up to the trained Keras model."""
+    _shown(api.train, model, given, as_json)
 
 
-_building(
-    api.train,
-    "Do a build up to the trained Keras model.",
-    "fcnship train multiscale --data mnist --profile 28-224",
-)
-_building(
-    api.export,
-    "Do a build up to the SavedModel and the ONNX file.",
-    "fcnship export my.keras --data my.npz",
-)
-_building(
-    api.engine,
-    "Do a build up to the TensorRT engine, one optimisation profile a --profile.",
-    "fcnship engine --profile 28-64 --profile 64-224",
-)
+@app.command(epilog="Example: fcnship export my.keras --data my.npz")
+@takes_build_options(without=("precision", *OF_PRECISION, *GATES))
+def export(model: str, given: BuildOptions, as_json: bool) -> None:
+    """Do a build up to the SavedModel and the ONNX file."""
+    _shown(api.export, model, given, as_json)
+
+
+@app.command(epilog="Example: fcnship quantize my.keras --data my.npz --precision int8")
+@takes_build_options(without=GATES, precision="fp32,fp16,int8")
+def quantize(model: str, given: BuildOptions, as_json: bool) -> None:
+    """Do a build up to the FP16 and INT8 ONNX files."""
+    _shown(api.quantize, model, given, as_json)
+
+
+@app.command(epilog="Example: fcnship engine --profile 28-64 --profile 64-224")
+@takes_build_options(without=GATES)
+def engine(model: str, given: BuildOptions, as_json: bool) -> None:
+    """Do a build up to the TensorRT engines, one optimisation profile a --profile."""
+    _shown(api.engine, model, given, as_json)
 
 
 app.command(epilog=cli_convert.EXAMPLE)(cli_convert.convert)
@@ -202,44 +109,19 @@ def diff(
 
 
 @app.command(epilog="Example: fcnship why --profile 28-320")
-def why(
-    model: Model = "multiscale",
-    profile: ProfileOption = _DEFAULT_PROFILES,
-    data: Data = "digits",
-    seed: Seed = 0,
-    name: Name = "",
-    out: Out = Path("artifacts"),
-    flavour: FlavourOption = "auto",
-    layout: LayoutOption = "nchw",
-    head: HeadOption = "average",
-    value_range: Range = "",
-    max_slowdown: MaxSlowdown = None,
-    baseline: Baseline = None,
-    as_json: Json = False,
-) -> None:
+@takes_build_options(without=("force",))
+def why(model: str, given: BuildOptions, as_json: bool) -> None:
     """Say what the next build would redo, and for which changed input."""
     from fcnship import terminal
 
-    found = api.why(
-        model,
-        profile=profile,
-        data=data,
-        seed=seed,
-        name=name,
-        out=out,
-        flavour=flavour,
-        layout=layout,
-        head=head,
-        value_range=span_of(value_range),
-        max_slowdown=max_slowdown,
-        baseline=baseline,
-    )
-    terminal.show_changes(found, as_json)
+    terminal.show_changes(api.why(model, **given), as_json)
 
 
 @app.command(epilog="Example: fcnship explain multiscale --size 37x53")
 def explain(
-    model: Model = "multiscale",
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A recipe's name or path, or a .keras file.")
+    ] = "multiscale",
     size: Annotated[str, typer.Option(metavar="SIZE", help="28 or 37x53: the map and the cost there.")] = "",
     profile: Annotated[
         list[str] | None,
@@ -287,18 +169,10 @@ def options(
     """Ship a Keras image network to edge devices, right at any image size in a range."""
 
 
-def span_of(text: str) -> tuple[float, float] | None:
-    if not text:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(
-            f"{text!r} is not a value range",
-            cause="it is two numbers with a comma between them",
-            next="write it like --value-range 0,255",
-        ) from None
-    return low, high
+def _shown(
+    function: Callable[..., Run], model: str, given: BuildOptions, as_json: bool, summarised: bool = False
+) -> None:
+    show_outcome(as_json, lambda events: function(model, **{**given, "events": events}), summarised)
 
 
 def show_outcome(as_json: bool, command: Callable[[Any], Run], summarised: bool = False) -> None:

@@ -62,7 +62,8 @@ def validate(
     ] = False,
 ) -> None:
     """Measure a run's variants again, or hold model files against the first of them."""
-    from fcnship.cli import show_outcome, span_of
+    from fcnship.cli import show_outcome
+    from fcnship.cli_build import span_of
 
     def measured(events: Any) -> Run:
         return api.validate(

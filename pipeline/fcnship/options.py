@@ -14,6 +14,8 @@ Flavour = Literal["auto", "tensorrt", "tensorrt_rtx"]
 Layout = Literal["nchw", "nhwc"]
 Head = Literal["map", "average", "max"]
 AverageOf = Literal["probabilities", "scores"]
+Precision = Literal["fp32", "fp16", "int8"]
+Io = Literal["fp32", "fp16"]
 _FORBIDDEN_IN_NAMES = {*'/\\"<>|:*?', *map(chr, range(32)), chr(127)}
 
 
@@ -33,6 +35,12 @@ class Options:
     value_range: tuple[float, float] | None = None
     max_slowdown: float | None = None
     baseline: Path | None = None
+    precisions: tuple[Precision, ...] = ("fp32",)
+    io: Io = "fp32"
+    calibration: str = "default"
+    int8_budget: float | None = None
+    keep_fp32: tuple[str, ...] = ()
+    min_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         if not self.profiles:
@@ -53,12 +61,34 @@ class Options:
             )
         if self.name:
             check_name(self.name)
-        for option, kind in (("flavour", Flavour), ("layout", Layout), ("head", Head)):
+        for option, kind in (("flavour", Flavour), ("layout", Layout), ("head", Head), ("io", Io)):
             _check_choice(option, getattr(self, option), get_args(kind))
+        for precision in self.precisions:
+            _check_choice("precision", precision, get_args(Precision))
+        if not self.precisions or len(set(self.precisions)) != len(self.precisions):
+            raise UsageError(
+                "a precision is given twice" if self.precisions else "no precision is given",
+                cause="each of fp32, fp16 and int8 makes one ONNX file and one engine",
+                next="write it like --precision fp32,fp16,int8",
+            )
         if self.value_range is not None:
             _check_range(*self.value_range)
         if self.max_slowdown is not None:
             _check_slowdown(self.max_slowdown)
+        _check_between("int8-budget", self.int8_budget, 100, "points of accuracy: 0.5 is half a point of 100")
+        _check_between("min-accuracy", self.min_accuracy, 1, "a share of the images: 0.95 is 95 %")
+        narrow = {"fp16", "int8"} & set(self.precisions)
+        for option, given, fitting in (
+            ("int8-budget", self.int8_budget is not None, "int8" in narrow),
+            ("keep-fp32", bool(self.keep_fp32), bool(narrow)),
+            ("io fp16", self.io == "fp16", "fp16" in narrow),
+        ):
+            if given and not fitting:
+                raise UsageError(
+                    f"--{option} does not go with --precision {','.join(self.precisions)}",
+                    cause="it says how a narrower precision is made, and that is not asked for",
+                    next="add --precision fp32,fp16,int8, or leave it out",
+                )
 
     def as_json(self) -> dict[str, Any]:
         """The options as run.json keeps them, so that single steps can go on with them."""
@@ -73,6 +103,12 @@ class Options:
             "value_range": list(self.value_range) if self.value_range else None,
             "max_slowdown": self.max_slowdown,
             "baseline": str(self.baseline.resolve()) if self.baseline else None,
+            "precisions": list(self.precisions),
+            "io": self.io,
+            "calibration": _kept(self.calibration),
+            "int8_budget": self.int8_budget,
+            "keep_fp32": list(self.keep_fp32),
+            "min_accuracy": self.min_accuracy,
         }
 
 
@@ -110,6 +146,15 @@ def _check_range(low: float, high: float) -> None:
             f"{low:g},{high:g} is not a value range",
             cause="it goes from a lower to a higher number",
             next="write it like --value-range 0,255",
+        )
+
+
+def _check_between(option: str, given: float | None, most: float, meaning: str) -> None:
+    if given is not None and not 0 <= given <= most:  # NaN is not
+        raise UsageError(
+            f"--{option} {given:g} is not between 0 and {most:g}",
+            cause=f"it is counted in {meaning}",
+            next=f"give another --{option}",
         )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from fcnship.errors import ArtifactError, FcnshipError, UsageError
-from fcnship.options import Flavour, Head, Layout, Options
+from fcnship.options import Flavour, Head, Io, Layout, Options, Precision
 from fcnship.sizes import Profile
 from fcnship.workspace import StageRecord, Workspace
 
@@ -68,6 +68,18 @@ class BuildOptions(TypedDict, total=False):
     """The ratio of times to the original above which a variant fails: 1.05 allows 5 % more."""
     baseline: str | Path | None
     """An earlier report, or its run folder: no ratio may have grown by more than that, else by 5 %."""
+    precision: str | Sequence[str]
+    """The precisions to build: ``fp32`` (the default), ``fp32,fp16,int8``."""
+    io: Io
+    """The type of an FP16 file's input and output: ``fp32`` or ``fp16``."""
+    calibration: str | Path
+    """How INT8 ranges are found: a recipe's name in ``calibration/`` or its path."""
+    int8_budget: float | None
+    """Points of accuracy (of 100) that INT8 may cost at any size; the fewest layers stay FP32 for it."""
+    keep_fp32: Sequence[str]
+    """Keras layers that stay FP32 in every precision."""
+    min_accuracy: float | None
+    """The share of images, at every size and by every variant, below which a build fails: 0.95."""
     force: bool
     """Do every stage again."""
     events: Events | None
@@ -90,7 +102,18 @@ def options_from(model: str | Path, given: BuildOptions) -> Options:
         value_range=given.get("value_range", defaults.value_range),
         max_slowdown=given.get("max_slowdown", defaults.max_slowdown),
         baseline=Path(baseline) if baseline else None,
+        precisions=precisions_from(given["precision"]) if "precision" in given else defaults.precisions,
+        io=given.get("io", defaults.io),
+        calibration=str(given.get("calibration", defaults.calibration)),
+        int8_budget=given.get("int8_budget", defaults.int8_budget),
+        keep_fp32=tuple(given.get("keep_fp32", defaults.keep_fp32)),
+        min_accuracy=given.get("min_accuracy", defaults.min_accuracy),
     )
+
+
+def precisions_from(precisions: str | Sequence[str]) -> tuple[Precision, ...]:
+    words = precisions.split(",") if isinstance(precisions, str) else precisions
+    return cast("tuple[Precision, ...]", tuple(word.strip() for word in words))  # Options checks them
 
 
 def profiles_from(profiles: Profiles) -> tuple[Profile, ...]:
@@ -198,6 +221,7 @@ def options_of(folder: Path) -> Options:
         kept = dict(run["options"])
         profiles = tuple(Profile.parse(text) for text in kept.pop("profiles"))
         span, baseline = kept.pop("value_range"), kept.pop("baseline", None)
+        kept |= {key: tuple(kept[key]) for key in ("precisions", "keep_fp32") if key in kept}
         return Options(
             **kept,
             profiles=profiles,

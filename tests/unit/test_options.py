@@ -31,6 +31,12 @@ def test_the_defaults_are_the_main_job() -> None:
         "value_range": None,
         "max_slowdown": None,
         "baseline": None,
+        "precisions": ["fp32"],
+        "io": "fp32",
+        "calibration": "default",
+        "int8_budget": None,
+        "keep_fp32": [],
+        "min_accuracy": None,
     }
 
 
@@ -105,3 +111,32 @@ def test_a_path_is_kept_so_that_it_is_found_from_any_folder(
     kept = Options(model="my.py", data="not-there.npz").as_json()
     assert kept["model"] == str(tmp_path / "my.py")
     assert kept["data"] == "not-there.npz"
+
+
+@pytest.mark.parametrize("precisions", [(), ("fp32", "fp32")])
+def test_each_precision_is_made_once(precisions: tuple[Any, ...]) -> None:
+    assert "next:  write it like --precision fp32,fp16,int8" in refusal(precisions=precisions)
+
+
+def test_precisions_that_are_not_known() -> None:
+    assert refusal(precisions=("fp32", "fp8")).startswith("there is no precision 'fp8'")
+    assert refusal(precisions=("fp16",), io="int8").startswith("there is no io 'int8'")
+
+
+@pytest.mark.parametrize(
+    ("flag", "options"),
+    [
+        ("int8-budget", {"int8_budget": 0.5, "precisions": ("fp32", "fp16")}),
+        ("keep-fp32", {"keep_fp32": ("conv",)}),
+        ("io fp16", {"io": "fp16", "precisions": ("int8",)}),
+    ],
+)
+def test_options_of_a_precision_that_is_not_asked_for(flag: str, options: dict[str, Any]) -> None:
+    assert refusal(**options).startswith(f"--{flag} does not go with --precision")
+
+
+@pytest.mark.parametrize(("option", "most"), [("int8_budget", 100), ("min_accuracy", 1)])
+def test_shares_have_their_limits(option: str, most: int) -> None:
+    for wrong in (-0.1, most + 0.1, float("nan")):
+        assert f"is not between 0 and {most}" in refusal(**{option: wrong}, precisions=("int8",))
+    assert Options(**{option: float(most)}, precisions=("int8",))  # type: ignore[arg-type]

@@ -148,6 +148,7 @@ def _accuracy(report: Report) -> Table:
 def _latency(report: Report) -> Table:
     heads = ("size", "variant", ">median", ">95 % within", ">ratio", ">interval", "verdict")
     table = _table("Latency, ratio to the original (below 1x is faster)", heads)
+    table.collapse_padding = True  # 0.0022-0.0026 stays on one line at 80 columns
     place = ""
     for row in key_latency(report):
         again = place == where_text(row)
