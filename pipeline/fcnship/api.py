@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import Unpack
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fcnship.driver import Change
     from fcnship.events import Events
     from fcnship.explanation import Explanation
+    from fcnship.lint.findings import Linted
     from fcnship.reproduction import Reproduction
     from fcnship.verify.certificate import Certificate
     from fcnship.verify.checks import Checks
@@ -84,6 +85,10 @@ def validate(
     rtol: float | None = None,
     save_outputs: str | Path | None = None,
     load_outputs: str | Path | None = None,
+    attribute: bool = False,
+    size: str | Size | None = None,
+    variant: Sequence[str] = (),
+    try_fix: bool = False,
     max_slowdown: float | None = None,
     baseline: str | Path | None = None,
     profile: Profiles = (),
@@ -98,7 +103,9 @@ def validate(
     Of several files, or one and ``load_outputs``, the first is the reference; parity alone is measured, and
     a report is written where ``out`` names a folder. ``sizes="all"`` compares at every size. ``atol`` and
     ``rtol`` (of the largest output) take the place of the measured tolerance. ``save_outputs`` keeps the
-    outputs for another machine's ``load_outputs``. ``max_slowdown`` and ``baseline`` are those of ``build``
+    outputs for another machine's ``load_outputs``. ``attribute`` ranks the layers of the ONNX variants (or of
+    those that ``variant`` names) by the error that they add, at ``size`` or where it is worst, and
+    ``try_fix`` tries what it suggests. ``max_slowdown`` and ``baseline`` are those of ``build``
     and belong to a run folder; ``profile``, ``data``, ``seed``, ``value_range`` and ``out`` belong to files.
 
     Raises:
@@ -112,6 +119,10 @@ def validate(
         rtol=rtol,
         save_outputs=Path(save_outputs) if save_outputs else None,
         load_outputs=Path(load_outputs) if load_outputs else None,
+        attribute=attribute,
+        attribute_size=Size.parse(size) if isinstance(size, str) else size,
+        attribute_variants=tuple(variant),
+        try_fix=try_fix,
     )
     gates: dict[str, Any] = {} if max_slowdown is None else {"max_slowdown": max_slowdown}
     gates |= {"baseline": Path(baseline)} if baseline else {}
@@ -222,8 +233,24 @@ def diff(
     return compare(report_at(Path(old)), report_at(Path(new)), limits)
 
 
-def doctor() -> Diagnosis:
-    """What is installed here, what can be built and run with it, and what to do about the rest."""
+@overload
+def doctor() -> Diagnosis: ...
+@overload
+def doctor(file: str | Path, *, target: str | Sequence[str] = ()) -> Linted: ...
+def doctor(file: str | Path | None = None, *, target: str | Sequence[str] = ()) -> Diagnosis | Linted:
+    """What is installed here, what can be built and run with it, and what to do about the rest.
+
+    With an ONNX ``file``: what TensorRT of each ``target`` (all of them if none is named) would not take of
+    it, or take for something else; ``passed`` is the verdict. Needs no TensorRT.
+
+    Raises:
+        UsageError: there is no such file, or target.
+        ArtifactError: it is no ONNX, or damaged.
+    """
+    if file is not None:
+        from fcnship.lint.lint import lint_file
+
+        return lint_file(Path(file), (target,) if isinstance(target, str) else target)
     from fcnship.diagnosis import diagnose
 
     return diagnose()

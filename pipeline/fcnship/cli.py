@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fcnship import api, cli_convert, cli_validate
+from fcnship import api, cli_convert, cli_doctor, cli_validate
 from fcnship.cli_build import GATES, OF_PRECISION, Json, takes_build_options
 from fcnship.errors import FcnshipError, UsageError
 from fcnship.runs import BuildOptions, Run
@@ -141,15 +141,7 @@ def explain(
     terminal.show_explanation(found, as_json)
 
 
-@app.command(epilog="Example: fcnship doctor")
-def doctor(as_json: Json = False) -> None:
-    """Say what is installed, what can be built here, and what would help."""
-    from fcnship import terminal
-
-    found = api.doctor()
-    terminal.show_diagnosis(found, as_json)
-    if not found.healthy:
-        raise typer.Exit(7)
+app.command(epilog=cli_doctor.EXAMPLE)(cli_doctor.doctor)
 
 
 def _version(wanted: bool) -> None:

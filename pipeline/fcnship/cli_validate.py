@@ -36,6 +36,18 @@ def validate(
     load_outputs: Annotated[
         Path | None, typer.Option(metavar="FILE.npz", help="Compare outputs that another machine kept.")
     ] = None,
+    attribute: Annotated[
+        bool, typer.Option("--attribute", help="Rank the layers by the error that each adds.")
+    ] = False,
+    size: Annotated[
+        str, typer.Option(metavar="HxW", help="Where to look into layers; where it is worst if left out.")
+    ] = "",
+    variant: Annotated[
+        list[str] | None, typer.Option("--variant", metavar="NAME", help="Layers of this alone; repeatable.")
+    ] = None,
+    try_fix: Annotated[
+        bool, typer.Option("--try-fix", help="Keep the worst layers in FP32, and measure what it helps.")
+    ] = False,
     max_slowdown: Annotated[
         float | None,
         typer.Option(metavar="RATIO", help="RUN: fail if a variant takes longer than this."),
@@ -73,6 +85,10 @@ def validate(
             rtol=rtol,
             save_outputs=save_outputs,
             load_outputs=load_outputs,
+            attribute=attribute,
+            size=size or None,
+            variant=variant or (),
+            try_fix=try_fix,
             max_slowdown=max_slowdown,
             baseline=baseline,
             profile=profile or (),

@@ -29,7 +29,9 @@ class Training:
 
     With ``epochs`` and ``batch`` the images keep one size (the recipe's, or the data's own). With ``steps``
     and ``pixels`` each batch has a size of its own, drawn from the profiles, and about ``pixels`` pixels;
-    the largest size is reached after the share ``growth`` of the steps.
+    the largest size is reached after the share ``growth`` of the steps. ``near_largest`` of the batches lie
+    near the largest size, and as many near the smallest as make a half of both; ``any_shape`` of them have a
+    height and a width that know nothing of each other.
     """
 
     epochs: int = 0
@@ -40,6 +42,8 @@ class Training:
     pixels: int = 0
     most_images: int = 96
     growth: float = 0.0
+    near_largest: float = 0.25
+    any_shape: float = 0.0
 
     def steps_for(self, images: int) -> int:
         """Optimiser steps for a training set of so many images."""
@@ -161,6 +165,9 @@ class Recipe:
         training = Training(**self._numbers("TRAINING", Training, self._attribute("TRAINING", dict)))
         if bool(training.epochs and training.batch) == bool(training.steps and training.pixels):
             raise self._wrong("TRAINING", "needs either epochs and batch, or steps and pixels")
+        for share, most in (("near_largest", 0.5), ("any_shape", 1.0)):
+            if getattr(training, share) > most:
+                raise self._wrong("TRAINING", f"{share} is {getattr(training, share)}, more than {most}")
         if not training.most_images:
             raise self._wrong("TRAINING", "most_images is 0; a batch holds at least one image")
         return training

@@ -171,7 +171,7 @@ def run_again(
     names = [stage.name for stage in STAGES]
     with session.workspace.locked():
         for stage in STAGES[: names.index(wanted[0].name)]:
-            _check_whole(session.workspace, stage.name)
+            check_whole(session.workspace, stage.name)
         drive(wanted, session, force=True)
         return _finished(session, reported=True)
 
@@ -185,7 +185,7 @@ def _checking(stage: Stage, checks: Checks | None) -> Stage:
     return Validate(checks)
 
 
-def _check_whole(workspace: Workspace, stage: str) -> None:
+def check_whole(workspace: Workspace, stage: str) -> None:
     """Refuse to go on from a stage that was never done, has failed, or whose files are not what it made."""
     record = workspace.records().get(stage)
     if record is None or record.status == "failed":

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from fcnship.diagnosis import Diagnosis
     from fcnship.driver import Change
     from fcnship.explanation import Explanation
+    from fcnship.lint.findings import Linted
     from fcnship.reproduction import Reproduction
     from fcnship.runs import Run
+    from fcnship.verify.selftest.outcome import SelfTest
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -166,6 +168,16 @@ def show_reproduction(found: Reproduction, as_json: bool) -> None:
     _output().print(Text(_safe(text)), soft_wrap=True)
 
 
+def show_selftest(found: SelfTest, as_json: bool) -> None:
+    """Which gate caught which fault."""
+    if as_json:
+        _print_json(found.as_json())
+        return
+    from fcnship.verify.selftest.text import print_selftest
+
+    print_selftest(found, _output())
+
+
 def show_changes(changes: Mapping[str, Sequence[Change]], as_json: bool) -> None:
     """What a build would redo."""
     if as_json:
@@ -279,6 +291,16 @@ def show_diagnosis(found: Diagnosis, as_json: bool) -> None:
     for title, table in (("This machine", machine), ("Libraries", libraries), ("Can do here", abilities)):
         console.print(Text(title, "bold"))
         console.print(table)
+
+
+def show_lint(found: Linted, as_json: bool) -> None:
+    """What ``fcnship doctor`` found in an ONNX file."""
+    from fcnship.reports.lint_text import print_lint
+
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        print_lint(found, _output())
 
 
 def _told(changes: Sequence[Change]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +16,12 @@ from fcnship.hashing import files_under, sha256_of_file, sha256_of_value
 from fcnship.runners import Runner, Unrunnable
 from fcnship.runners.files import ModelFileOpened, engine_about, kind_of, open_file
 from fcnship.sizes import Profile
+from fcnship.validation_attribution import check_reference, files_attribution
 from fcnship.validation_report import FilesReport
 from fcnship.validation_subject import FilesSubject
 from fcnship.verify.checks import Checks
 from fcnship.verify.outputs_file import Recorder, SavedOutputs, read_outputs
-from fcnship.verify.sweep import sweep
+from fcnship.verify.sweep import Swept, sweep
 from fcnship.workspace import Workspace
 
 
@@ -72,6 +74,8 @@ def validate_files(request: FilesRequest) -> dict[str, Any]:
             if request.checks.save_outputs
             else None
         )
+        if request.checks.attribute:
+            check_reference(opened.files[0].path)
         swept = sweep(subject.subject, cases, step, recorder)
         if recorder and request.checks.save_outputs:
             recorder.write(
@@ -79,13 +83,33 @@ def validate_files(request: FilesRequest) -> dict[str, Any]:
             )
         workspace = Workspace(request.out) if request.out else None
         reproducers = subject.reproducers(swept.parity, workspace) if workspace else []
-        report = FilesReport(subject=subject, swept=swept, variants=opened.variants, reproducers=reproducers)
+        report = FilesReport(
+            subject=subject,
+            swept=swept,
+            variants=opened.variants,
+            reproducers=reproducers,
+            command=_look_into(request.paths),
+            attribution=_attribution(opened, subject, swept, request) if request.checks.attribute else None,
+        )
         found = report.compose()
     if request.out:
         from fcnship.reports import write_reports
 
         write_reports(found, request.out)
     return found
+
+
+def _attribution(
+    opened: Opened, subject: FilesSubject, swept: Swept, request: FilesRequest
+) -> list[dict[str, Any]]:
+    here = {file.runner.variant for file in opened.files}
+    others = [row["variant"] for row in opened.variants if row["variant"] not in here]
+    return files_attribution(opened.files, others, subject, swept.parity, request.checks, request.events)
+
+
+def _look_into(paths: Sequence[Path]) -> str:
+    """The command that says which layer an error comes from."""
+    return f"fcnship validate {shlex.join(map(str, paths))} --attribute"
 
 
 @contextlib.contextmanager

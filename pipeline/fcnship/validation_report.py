@@ -23,6 +23,8 @@ class FilesReport:
     swept: Swept
     variants: list[dict[str, Any]]
     reproducers: list[dict[str, Any]]
+    command: str = ""
+    attribution: list[dict[str, Any]] | None = None
 
     def compose(self) -> dict[str, Any]:
         """The report, schema fcnship.report/1, in its canonical form."""
@@ -34,7 +36,9 @@ class FilesReport:
             "budget": self.swept.budget,
             "reproducers": self.reproducers,
         }
-        reasons = parity_reasons(tables)
+        if self.attribution is not None:
+            tables["attribution"] = self.attribution
+        reasons = parity_reasons(tables, self.command)
         return canonical_report(
             {
                 "schema": "fcnship.report/1",

@@ -60,7 +60,7 @@ class FilesSubject:
             images=self.images,
             bounds=chosen_bounds(self._pooled_bounds(), request.checks),
             served=lambda size, batch: any(profile.serves(size, batch) for profile in self.profiles),
-            affordable=self._affordable,
+            affordable=self.affordable,
         )
 
     @property
@@ -183,7 +183,7 @@ class FilesSubject:
 
     def _pooled_bounds(self) -> Bounds:
         size, fixed = self.profiles[0].opt, self.interface.batch
-        batch = fixed or self._affordable(size, self.profiles[0].batch[2])
+        batch = fixed or self.affordable(size, self.profiles[0].batch[2])
         return pooled(self._bounds(), self._files[0].runner, self.images, size, min(batch, POOLED_IMAGES))
 
     def _bounds(self) -> Bounds:
@@ -199,7 +199,7 @@ class FilesSubject:
             plain = OnnxRunner(first.runner.variant, first.path, first.layout, plain=True)
         return RepeatedBounds(first.runner, plain)
 
-    def _affordable(self, size: Size, batch: int) -> int:
+    def affordable(self, size: Size, batch: int) -> int:
         """As many of the images as fit into a share of the free memory, where the cost is known."""
         if self.facts is None or self._saved or self._request.checks.save_outputs:
             return batch  # the hash of a batch hangs on how many images it has

@@ -70,6 +70,24 @@ def test_published_networks(
     assert published.main([*words, "--networks", "fcn"]) == 1
 
 
+def test_precision(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    precision = load("precision", monkeypatch)
+    model = tiny_folder / "artifacts" / "tiny" / "onnx" / "fp32.onnx"
+    few = "--profile 8-16 --images 40 --sizes 8 9x12 --timed 8 --seconds 0.1"
+    assert precision.main([str(model), *few.split()]) == 1, "a file so small has more names than weights"
+    out = capsys.readouterr().out
+    assert "| size | fp32 | fp16 | int8 default | " in out
+    assert "\n| 9x12 | " in out
+    assert "int8 default loses at most" in out
+    monkeypatch.setattr(precision, "MOST_BYTES", 2.0)
+    monkeypatch.setattr(precision, "MOST_LOST", dict.fromkeys(precision.MOST_LOST, 100.0))
+    assert precision.main([str(model), *few.split()]) == 0
+    monkeypatch.setattr(precision, "MOST_LOST", dict.fromkeys(precision.MOST_LOST, -1.0))
+    assert precision.main([str(model), *few.split()]) == 1
+
+
 def test_one_pass(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     one_pass = load("one_pass", monkeypatch)
     assert one_pass.main(["--networks", "fcn", "--most-size", "56", "--rounds", "3"]) == 0

@@ -16,7 +16,11 @@ from fcnship.graph.onnx_layers import Layer, layers_of
 
 def network() -> Any:
     inner = keras.Sequential(
-        [keras.Input((None, None, 4)), layers.Conv2D(4, 3, padding="same", name="a b"), layers.ReLU(name="r")],
+        [
+            keras.Input((None, None, 4)),
+            layers.Conv2D(4, 3, padding="same", name="a b"),
+            layers.ReLU(name="r"),
+        ],
         name="inner",
     )
     shared = layers.Conv2D(4, 1, name="shared")
@@ -39,7 +43,10 @@ def test_every_node_has_its_layer(tmp_path: Path) -> None:
     found = layers_of(exported(model, tmp_path / "a.onnx"))
     assert len(found) == len(onnx.load(tmp_path / "a.onnx").graph.node)
     assert set(found.values()) == {
-        *(Layer(path, 1) for path in ("conv2d", "conv2d_1", "joined", "multiply", "depthwise", "all", "scores")),
+        *(
+            Layer(path, 1)
+            for path in ("conv2d", "conv2d_1", "joined", "multiply", "depthwise", "all", "scores")
+        ),
         *(Layer(path, call) for path in ("inner/a b", "inner/r", "shared") for call in (1, 2)),
     }
     assert set(found.values()) <= {Layer(node.name, node.call) for node in network_from_keras(model).nodes}

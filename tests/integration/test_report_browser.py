@@ -61,6 +61,18 @@ frame.onload = () => {
   const tip = visible && visible.querySelector(".tip");
   const before = tip && style(tip).visibility;
   if (visible) visible.focus();
+  const notes = [...page.querySelectorAll(".column")].filter(node => node.getBoundingClientRect().width > 0);
+  const misdrawn = notes.map(node => {
+    node.focus();
+    const tip = node.querySelector(".tip"), box = tip.querySelector("rect").getBoundingClientRect();
+    const texts = [...tip.querySelectorAll("text")].map(text => text.getBoundingClientRect());
+    const svg = node.ownerSVGElement.getBoundingClientRect();
+    const inside = box.left >= svg.left - 1 && box.right <= svg.right + 1 && box.top >= svg.top - 1;
+    const fits = texts.every(text => text.left >= box.left && text.right <= box.right);
+    const seen = style(tip).visibility == "visible" && node.getAttribute("aria-label");
+    return inside && fits && seen ? null : tip.textContent;
+  }).filter(text => text);
+  if (visible) visible.focus();
   const boxes = tip ? [...tip.querySelectorAll("rect, text")].map(node => node.getBoundingClientRect()) : [];
   document.getElementById("found").textContent = JSON.stringify({
     title: page.title,
@@ -70,6 +82,9 @@ frame.onload = () => {
     wide: shown("wide"), narrow: shown("narrow"),
     dark: light(behind(page.body)) < .1,
     before, after: tip && style(tip).visibility, note: tip && tip.textContent,
+    notes: notes.length, misdrawn,
+    heat: [...page.querySelectorAll(".heatmap")].map(node => node.querySelectorAll(".column").length),
+    crosses: page.querySelectorAll(".heatmap .fails").length,
     noteFits: boxes.every(box => box.left >= 0 && box.right <= root.clientWidth),
     scripts: page.scripts.length, images: page.images.length,
     requests: view.performance.getEntriesByType("resource").length,
@@ -128,17 +143,27 @@ def test_the_page_fits_and_can_be_read(name: str, width: int, tmp_path: Path) ->
     found = look_at(html_text(REPORTS[name]()), width, tmp_path)
     assert found["page"][0] <= found["page"][1] == width, "the page scrolls sideways"
     assert found["verdict"] == ("Pass" if name == "pass" else "Fail")
-    assert found["sections"][0] == ("Before you ship" if name == "pass" else "What is wrong, and what to do")
-    assert (found["wide"], found["narrow"]) == ((0, 2) if width == 390 else (2, 0))
+    assert found["sections"][0] == ("Before you ship" if name == "pass" else "Where not to use it")
+    assert (found["wide"], found["narrow"]) == ((0, 3) if width == 390 else (3, 0))
     assert (found["scripts"], found["images"], found["requests"], found["unheaded"]) == (0, 0, 0, 0)
     assert not found["faint"] and not found["dark"]
     assert (found["before"], found["after"]) == ("hidden", "visible")
     assert found["noteFits"]
+    assert found["notes"] > 20
+    assert not found["misdrawn"], "a note is hidden, cut off or wider than its box"
 
 
 def test_the_note_shows_every_variant_at_that_size(tmp_path: Path) -> None:
     found = look_at(html_text(sample("pass")), 390, tmp_path)
     assert found["note"] == "28keras: 98.06 %savedmodel: 98.06 %onnx-fp32: 98.06 %"
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_map_over_height_and_width_can_be_pointed_at(width: int, tmp_path: Path) -> None:
+    found = look_at(html_text(sample("fail")), width, tmp_path)
+    assert found["heat"] == [9, 9, 9], "a map each: keras, onnx-fp16 and onnx-int8 differ"
+    assert found["crosses"] == 2 + 2 + 3
+    assert look_at(html_text(sample("pass")), width, tmp_path)["heat"] == []
 
 
 @pytest.mark.parametrize("name", ["pass", "fail"])

@@ -50,13 +50,13 @@ def test_a_size_lies_in_a_profile(corners: list[tuple[int, ...]], seed: int) -> 
     for a, b, c, d in corners:
         low, high = Size(min(a, b), min(c, d)), Size(max(a, b), max(c, d))
         profiles.append(Profile(low, low, high))
-    size = draw_size(profiles, np.random.default_rng(seed))
+    size = draw_size(profiles, np.random.default_rng(seed), Training(any_shape=0.5))
     assert any(size.within(profile.min, profile.max) for profile in profiles)
 
 
 def test_sizes_reach_over_the_whole_range_and_its_edges_most() -> None:
     rng, profile = np.random.default_rng(0), Profile.parse("28-224")
-    sizes = [draw_size([profile], rng) for _ in range(4000)]
+    sizes = [draw_size([profile], rng, TRAINING) for _ in range(4000)]
     heights = np.array([size.height for size in sizes])
     assert (heights.min(), heights.max()) == (28, 224)
     near_min, near_max = (heights < 36).mean(), (heights > 172).mean()
@@ -64,6 +64,15 @@ def test_sizes_reach_over_the_whole_range_and_its_edges_most() -> None:
     assert 0.2 < near_max < 0.5
     aspects = np.array([size.height / size.width for size in sizes])
     assert (aspects.min(), aspects.max()) == (pytest.approx(1 / 2.2, rel=0.05), pytest.approx(2.2, rel=0.05))
+
+
+def test_a_recipe_says_how_many_are_large_and_how_many_have_any_shape() -> None:
+    rng, profile = np.random.default_rng(0), Profile.parse("28-224")
+    few = [draw_size([profile], rng, Training(steps=1, near_largest=0.0)) for _ in range(2000)]
+    assert np.mean([size.height > 172 for size in few]) < 0.12
+    free = [draw_size([profile], rng, Training(steps=1, any_shape=1.0)) for _ in range(2000)]
+    aspects = [size.height / size.width for size in free]
+    assert max(aspects) > 6 and min(aspects) < 1 / 6
 
 
 def test_batches_have_one_size_each_inside_the_profile_and_about_the_same_pixels() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fcnship.data.images import augmented, resize, to_range
+from fcnship.data.images import MOST_STRETCH, augmented, fitted, resize, to_range, unstretched
 from fcnship.recipe import Augment
 from fcnship.sizes import Size
 
@@ -105,3 +105,42 @@ def test_the_same_chance_gives_the_same_changes() -> None:
     assert (first == second).all()
     assert (first != other).any()
     assert not np.allclose(first[0] - first[0].mean(), first[1] - first[1].mean(), atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("own", "size", "known"),
+    [
+        ("8", "28x224", "28x62"),
+        ("8", "224x28", "62x28"),
+        ("8", "40x84", "40x84"),  # 2.1 to 1 is still stretched
+        ("8x16", "28x224", "28x123"),
+        ("16x8", "28x224", "28x31"),
+        ("8", "1x100", "1x2"),
+    ],
+)
+def test_an_image_is_not_stretched_too_much(own: str, size: str, known: str) -> None:
+    assert unstretched(Size.parse(own), Size.parse(size)) == Size.parse(known)
+
+
+def test_what_is_left_beside_an_image_is_filled() -> None:
+    placed = fitted(IMAGES, Size(10, 100), fill=-5.0)
+    inner = unstretched(Size(8, 10), Size(10, 100))
+    left = (100 - inner.width) // 2
+    assert placed.shape == (3, 10, 100, 2)
+    assert (placed[:, :, left : left + inner.width] == resize(IMAGES, inner)).all()
+    assert (placed[:, :, :left] == -5).all() and (placed[:, :, left + inner.width :] == -5).all()
+    assert (fitted(IMAGES, Size(16, 40), fill=-5.0) == resize(IMAGES, Size(16, 40))).all()
+
+
+def test_a_changed_image_lies_anywhere_along_a_long_size() -> None:
+    """As much of it as its shape allows, whole, and not always at the same place."""
+    bright = np.full((200, 8, 8, 1), 3.0, np.float32)
+    made = augmented(bright, Size(12, 120), Augment(shift=1e-6), np.random.default_rng(0), fill=0.0)
+    lit = made[:, 6, :, 0] > 1.5
+    assert lit.sum(axis=1) == pytest.approx(np.full(200, 12 * MOST_STRETCH), abs=2)
+    first = lit.argmax(axis=1)
+    assert (first.min(), first.max()) == (
+        pytest.approx(0, abs=3),
+        pytest.approx(120 - 12 * MOST_STRETCH, abs=3),
+    )
+    assert first.std() > 20

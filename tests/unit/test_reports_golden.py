@@ -169,11 +169,11 @@ def test_junit_counts_its_failures_and_fails_with_the_report() -> None:
         "verdict": "1",
         "stages": "2",
         "parity": "3",
-        "accuracy": "0",
+        "accuracy": "8",
         "latency": "1",
         "baseline": "1",
     }
-    assert root.attrib["failures"] == "8"
+    assert root.attrib["failures"] == "16"
     message = next(suites["verdict"].iter("failure"))
     assert message.attrib["message"] == "onnx-int8 disagrees with keras at 3 of 6 sizes"
     assert "next: pip install tensorrt-rtx, then run the build again" in (message.text or "")

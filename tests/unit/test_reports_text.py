@@ -25,7 +25,7 @@ from fcnship.reports.figures import (
     tolerance_text,
 )
 from fcnship.reports.html import html_text
-from fcnship.reports.html_plot import ms_axis, percent_axis
+from fcnship.reports.html_axis import ms_axis, percent_axis
 from fcnship.reports.json_report import json_text
 from fcnship.reports.junit import junit_text
 from fcnship.reports.markdown import markdown_text

@@ -20,24 +20,29 @@ _STRETCHED_SHARE = 0.4
 _FIRST_REACH = 0.25
 
 
-def draw_size(profiles: Sequence[Profile], rng: np.random.Generator, reach: float = 1.0) -> Size:
+def draw_size(
+    profiles: Sequence[Profile], rng: np.random.Generator, training: Training, reach: float = 1.0
+) -> Size:
     """A size from a profile drawn at random; ``reach`` is the share of its (logarithmic) range in use.
 
-    Half of them lie evenly in the logarithm, a quarter near the minimum, a quarter near the maximum: the
-    edges have neighbours on one side only and would be learnt worst. Most have nearly the profile's own
-    aspect; the rest are stretched up to 2.2 to 1 as far as the profile allows.
+    Half of them lie evenly in the logarithm, the others near the minimum and near the maximum: the edges have
+    neighbours on one side only and would be learnt worst. Most have nearly the profile's own aspect; others
+    are stretched up to 2.2 to 1 as far as the profile allows, and ``training.any_shape`` of all have any.
     """
     profile = profiles[int(rng.integers(len(profiles)))]
     low = np.log([profile.min.height, profile.min.width])
     high = low + (np.log([profile.max.height, profile.max.width]) - low) * reach
-    middle = low + (high - low) * _share(float(np.max(high - low)), rng)
+    if training.any_shape and rng.random() < training.any_shape:
+        height, width = np.exp(rng.uniform(low, high))
+        return Size(round(float(height)), round(float(width)))
+    middle = low + (high - low) * _share(float(np.max(high - low)), rng, training.near_largest)
     aspect = _ASPECT if rng.random() > _STRETCHED_SHARE else _MOST_ASPECT
     half = rng.uniform(-0.5, 0.5) * math.log(aspect)
     height, width = np.exp(np.clip(middle + np.array([half, -half]), low, high))
     return Size(round(float(height)), round(float(width)))
 
 
-def _share(span: float, rng: np.random.Generator) -> float:
+def _share(span: float, rng: np.random.Generator, near_largest: float) -> float:
     """A place between min (0) and max (1)."""
     if span == 0:
         return 0.0
@@ -45,7 +50,7 @@ def _share(span: float, rng: np.random.Generator) -> float:
     kind = rng.random()
     if kind < 0.5:
         return float(rng.uniform(0, 1))
-    return float(rng.uniform(0, edge) if kind < 0.75 else 1 - rng.uniform(0, edge))
+    return float(rng.uniform(0, edge) if kind < 1 - near_largest else 1 - rng.uniform(0, edge))
 
 
 def mixed_batches(
@@ -66,7 +71,7 @@ def mixed_batches(
     for step in range(start, 2**31):
         rng = np.random.default_rng((seed, step))
         reach = 1.0 if step >= growing else _FIRST_REACH + (1 - _FIRST_REACH) * step / growing
-        size = draw_size(profiles, rng, reach)
+        size = draw_size(profiles, rng, training, reach)
         count = min(max(training.pixels // size.pixels, 1), training.most_images, len(data.x_train))
         chosen = rng.choice(len(data.x_train), count, replace=False)
         images = augmented(data.x_train[chosen], size, augment, rng, fill=data.value_range[0])

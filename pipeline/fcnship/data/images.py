@@ -10,6 +10,7 @@ from fcnship.recipe import Augment
 from fcnship.sizes import Size
 
 Images = np.ndarray[Any, Any]
+MOST_STRETCH = 2.2
 
 
 def resize(images: Images, size: Size) -> Images:
@@ -22,6 +23,28 @@ def resize(images: Images, size: Size) -> Images:
     tall = np.tensordot(rows, images.astype(np.float32), axes=(1, 1))  # (H, count, width, channels)
     both = np.tensordot(columns, tall, axes=(1, 2))  # (W, H, count, channels)
     return np.ascontiguousarray(both.transpose(2, 1, 0, 3))
+
+
+def fitted(images: Images, size: Size, fill: float) -> Images:
+    """Resized to ``size``, but stretched to no more than ``MOST_STRETCH`` times their shape.
+
+    What is left then is ``fill``, on both sides: nobody meets a figure eight times as wide as it is high, but
+    one in the middle of an image of that shape.
+    """
+    inner = unstretched(Size(*images.shape[1:3]), size)
+    if inner == size:
+        return resize(images, size)
+    placed = np.full((len(images), size.height, size.width, images.shape[3]), fill, np.float32)
+    top, left = (size.height - inner.height) // 2, (size.width - inner.width) // 2
+    placed[:, top : top + inner.height, left : left + inner.width] = resize(images, inner)
+    return placed
+
+
+def unstretched(own: Size, size: Size) -> Size:
+    """The largest size inside ``size`` to which an image of its ``own`` size is not stretched too much."""
+    shape = own.height / own.width * MOST_STRETCH, own.height / own.width / MOST_STRETCH
+    height = min(size.height, max(round(size.width * shape[0]), 1))
+    return Size(height, min(size.width, max(round(size.height / shape[1]), 1)))
 
 
 def _weights(old: int, new: int) -> Images:
@@ -41,12 +64,19 @@ def to_range(images: Images, old: tuple[float, float], new: tuple[float, float])
 
 
 def augmented(images: Images, size: Size, augment: Augment, rng: np.random.Generator, fill: float) -> Images:
-    """Resize, each image shifted, scaled, rotated and sheared at random; ``fill`` lies outside the image."""
+    """Fit, each image shifted, scaled, rotated and sheared at random; ``fill`` lies outside the image.
+
+    Where the size is longer than an image is stretched (``fitted``), it lies anywhere along the longer side.
+    """
+    inner = unstretched(Size(*images.shape[1:3]), size)
     if augment == Augment():
-        return resize(images, size)
+        return fitted(images, size, fill)
     if images.shape[1] > size.height or images.shape[2] > size.width:
         images = resize(images, Size(min(images.shape[1], size.height), min(images.shape[2], size.width)))
-    return _affine(images.astype(np.float32), size, _matrices(len(images), augment, rng), fill)
+    matrices = _matrices(len(images), augment, rng)
+    if inner != size:
+        matrices = _placed(matrices, size.height / inner.height, size.width / inner.width, rng)
+    return _affine(images.astype(np.float32), size, matrices, fill)
 
 
 def _matrices(count: int, augment: Augment, rng: np.random.Generator) -> Images:
@@ -59,6 +89,16 @@ def _matrices(count: int, augment: Augment, rng: np.random.Generator) -> Images:
     matrices[:, 1, 0], matrices[:, 1, 1] = shear - np.sin(angle) * wide, np.cos(angle) * wide
     matrices[:, :, 2] = rng.uniform(-2, 2, (count, 2)) * augment.shift
     return matrices
+
+
+def _placed(matrices: Images, tall: float, wide: float, rng: np.random.Generator) -> Images:
+    """For an output so many times as tall and wide as the image in it, which lies at a random place."""
+    stretch = np.array([tall, wide], np.float32)
+    away = rng.uniform(-1, 1, (len(matrices), 2)).astype(np.float32) * (stretch - 1)
+    moved: Images = matrices.copy()
+    moved[:, :, :2] = matrices[:, :, :2] * stretch
+    moved[:, :, 2] += np.einsum("nij,nj->ni", matrices[:, :, :2], away)
+    return moved
 
 
 def _affine(images: Images, size: Size, matrices: Images, fill: float) -> Images:

@@ -41,7 +41,35 @@ def build(
         raise EngineRefused("the builder says that it does not support this network with these profiles")
     plan = engine_bytes_from_network((builder, network, parser), config=config)
     facts = {"version": trt.__version__, "targets": targets, "layers": network.num_layers, "tf32": False}
-    return bytes(plan), facts
+    return bytes(plan), {**facts, "products": products_of(network, trt)}
+
+
+def products_of(network: Any, trt: Any) -> dict[str, str]:
+    """For each convolution and matrix product of a network, by its name, what it computes in.
+
+    A strongly typed network is built as its types say. ``int8``: both factors come out of a dequantization;
+    else the type of the result: ``fp32``, ``fp16``, ``bf16`` or TensorRT's own word.
+    """
+    kinds = trt.LayerType
+    wanted = (kinds.CONVOLUTION, kinds.DECONVOLUTION, kinds.MATRIX_MULTIPLY)
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
+    maker = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
+    words = {trt.float32: "fp32", trt.float16: "fp16", trt.bfloat16: "bf16"}
+    found = {}
+    for layer in layers:
+        if layer.type in wanted:
+            kind = layer.get_output(0).dtype
+            factors = [layer.get_input(i) for i in range(min(layer.num_inputs, 2))]
+            quantized = len(factors) == 2 and all(_is_dequantized(f, maker, kinds) for f in factors)
+            found[layer.name] = "int8" if quantized else words.get(kind, str(kind))
+    return found
+
+
+def _is_dequantized(tensor: Any, maker: dict[str, Any], kinds: Any) -> bool:
+    layer = maker.get(tensor.name) if tensor is not None else None
+    while layer is not None and layer.type == kinds.SHUFFLE:
+        layer = maker.get(layer.get_input(0).name)
+    return layer is not None and layer.type == kinds.DEQUANTIZE
 
 
 def _tensorrt(flavour: str) -> Any:

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from fcnship.reports.attribution import print_attribution
 from fcnship.reports.budget_summary import budget_cells, budget_summaries
 from fcnship.reports.certificate import TITLE as CERTIFICATE
 from fcnship.reports.certificate import certificate_lines
@@ -28,6 +29,7 @@ from fcnship.reports.figures import (
     where_text,
 )
 from fcnship.reports.order import Report
+from fcnship.reports.precision_tables import print_precision
 from fcnship.reports.printable import one_line, printable
 from fcnship.reports.summary import (
     accuracy_summaries,
@@ -49,6 +51,9 @@ def print_report(report: Report, console: Console) -> None:
     """Print the report. Reads well at 80 columns and without colour: no fact is told by colour alone."""
     report = printable(dict(report))
     _print_verdict(report, console)
+    for told in report.get("must_not_use", ()):
+        console.print()
+        console.print(Text(f"{told['text']}.", style="bold yellow"))
     _print_failures(report, console)
     if report["warnings"]:
         console.print()
@@ -65,6 +70,8 @@ def print_report(report: Report, console: Console) -> None:
             console.print(table)
     if timing := timing_sentence(report):
         console.print(Text(timing, style="dim"))
+    print_precision(report, console)
+    print_attribution(report, console)  # the last lines are what a person sees first: this was asked for
 
 
 def _print_verdict(report: Report, console: Console) -> None:

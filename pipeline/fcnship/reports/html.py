@@ -19,12 +19,15 @@ from fcnship.reports.figures import (
     size_text,
     stage_time,
 )
+from fcnship.reports.html_accuracy import accuracy_section
+from fcnship.reports.html_attribution import attribution_section
 from fcnship.reports.html_budget import budget_section
 from fcnship.reports.html_latency import latency_section
-from fcnship.reports.html_measures import accuracy_section, parity_section
+from fcnship.reports.html_measures import parity_section
 from fcnship.reports.html_table import definitions, folded, section, sha, stacked_table, status, table
 from fcnship.reports.markup import Markup, element, joined
 from fcnship.reports.order import Report, Row, in_order
+from fcnship.reports.precision_tables import precision_section
 from fcnship.reports.printable import printable
 from fcnship.reports.summary import (
     ParitySummary,
@@ -44,6 +47,7 @@ def html_text(report: Report) -> str:
     body = joined(
         [
             _verdict(report),
+            _must_not_use(report),
             _reasons(report),
             _warnings(report),
             _certificate(report),
@@ -52,6 +56,8 @@ def html_text(report: Report) -> str:
             latency_section(report),
             parity_section(report),
             budget_section(report),
+            attribution_section(report),
+            precision_section(report),
             _build(report),
             _environment(report),
         ]
@@ -78,6 +84,15 @@ def _verdict(report: Report) -> Markup:
         element("ul", *sentences, class_="evidence"),
         class_="pass" if passed else "fail",
     )
+
+
+def _must_not_use(report: Report) -> Markup | None:
+    """Where the network is wrong: before all else, for a passing report has it too."""
+    told = report.get("must_not_use")
+    if not told:
+        return None
+    items = [element("li", f"{row['text']}.") for row in told]
+    return section("Where not to use it", "must-not-use", element("ul", *items, class_="warnings plainly"))
 
 
 def _reasons(report: Report) -> Markup | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fcnship.reports.budget_summary import BUDGET_HEADS, budget_cells, budget_summaries
 from fcnship.reports.figures import error_text, where_text
+from fcnship.reports.html_axis import error_axis
 from fcnship.reports.html_measures import plot_over_sizes
-from fcnship.reports.html_plot import error_axis
 from fcnship.reports.html_table import folded, section, table
 from fcnship.reports.markup import Markup, element
 from fcnship.reports.order import Report, in_order

@@ -13,8 +13,8 @@ from fcnship.reports.figures import (
     ratio_text,
     where_text,
 )
+from fcnship.reports.html_axis import ms_axis
 from fcnship.reports.html_measures import plot_over_sizes
-from fcnship.reports.html_plot import ms_axis
 from fcnship.reports.html_table import folded, section, status, table
 from fcnship.reports.markup import Markup, element
 from fcnship.reports.order import Report, Row, in_order

@@ -1,4 +1,4 @@
-"""The report page's measured parts: accuracy, latency and parity, each a picture with its table."""
+"""The report page's parity, and what plots of a measure over the sizes have in common."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from fcnship.reports.figures import (
     error_text,
     floors_text,
     number,
-    percent_text,
     share_text,
     size_text,
     where_text,
 )
+from fcnship.reports.html_axis import Axis
+from fcnship.reports.html_error import error_plot
 from fcnship.reports.html_grid import (
     MOST_ROWS,
     columns_in,
@@ -25,12 +26,11 @@ from fcnship.reports.html_grid import (
     sizes_in,
     worst_places,
 )
-from fcnship.reports.html_plot import Axis, Series, line_plot, percent_axis, sample
+from fcnship.reports.html_plot import Limit, Point, Series, failed_sample, line_plot, sample
 from fcnship.reports.html_table import folded, scrolling, section, status, table
 from fcnship.reports.markup import Markup, element, joined
 from fcnship.reports.order import Report, Row, in_order, variants_of
 from fcnship.reports.summary import (
-    accuracy_summaries,
     not_run,
     profile_text,
     size_range,
@@ -54,29 +54,6 @@ _MOST_COLUMNS_BESIDE = 4
 _OTHER_NOTE = "image size, placed by the square root of its pixels"
 
 
-def accuracy_section(report: Report) -> Markup:
-    """Accuracy against size."""
-    rows = in_order(report["accuracy"])
-    if not rows:
-        return section("Accuracy", "accuracy", element("p", "Not measured.", class_="dim"))
-    lowest = min(accuracy_summaries(report), key=lambda s: number(s.lowest["accuracy"]))
-    where = f"{lowest.variant} at {size_text(lowest.lowest)}"
-    lead = f"Lowest: {percent_text(lowest.lowest['accuracy'])}, {where}. Measured at {size_range(rows)}."
-    cells = [(r["variant"], size_text(r), percent_text(r["accuracy"]), f"{r['images']:,}") for r in rows]
-    return section(
-        "Accuracy",
-        "accuracy",
-        element("p", lead),
-        plot_over_sizes(
-            report, rows, "accuracy", percent_axis, percent_text, f"Accuracy against image size. {lead}"
-        ),
-        folded(
-            "Exact figures",
-            table(("variant", "size", "accuracy", "images"), cells, "Accuracy at every size", (2, 3)),
-        ),
-    )
-
-
 def parity_section(report: Report) -> Markup:
     """Every size against every variant, as a share of the tolerance."""
     rows = in_order(report["parity"])
@@ -97,6 +74,7 @@ def parity_section(report: Report) -> Markup:
         element("p", lead),
         element("p", f"The tolerance is {report['tolerance']}.") if report.get("tolerance") else None,
         *_reproducers(report),
+        error_plot(report),
         element("p", f"The {MOST_ROWS} sizes that came closest to the tolerance:") if long else None,
         element("div", element("div", grid, grid_legend(), *_not_run(report)), _plane(report), class_=layout),
         folded("Every size", scrolling(parity_grid(rows), "Parity at every size")) if long else None,
@@ -142,6 +120,7 @@ def plot_over_sizes(
     axis_of: Callable[[Sequence[float]], Axis],
     words: Callable[[float], str],
     label: str,
+    limit: Limit | None = None,
 ) -> Markup:
     """A line for each variant over the sizes, its legend, and a list of what lies beside the curve."""
     usable = [row for row in rows if math.isfinite(number(row[key])) and (key == "accuracy" or row[key] > 0)]
@@ -150,13 +129,15 @@ def plot_over_sizes(
         return element("p", "No finite value to draw.", class_="dim")
     places = {variant: place for place, variant in enumerate(variants_of(report))}
     series = [
-        Series(place=places[name], name=name, points=_points(on_curve, name, key))
+        Series(place=places[name], name=name, points=_points(on_curve, name, key, words))
         for name in sorted({row["variant"] for row in on_curve}, key=places.__getitem__)
     ]
-    names = {_side(row): _short(row) for row in on_curve}
     note = _SQUARE_NOTE if all(row["height"] == row["width"] for row in on_curve) else _OTHER_NOTE
-    drawing = line_plot(series, axis_of([float(row[key]) for row in on_curve]), label, names, note)
+    values = [float(row[key]) for row in on_curve] + ([limit.value] if limit else [])
+    drawing = line_plot(series, axis_of(values), label, note, limit)
     legend = [element("li", sample(line.place), line.name) for line in series]
+    if any(point.failed for line in series for point in line.points):
+        legend.append(element("li", failed_sample(), "failed"))
     sizes = sorted({_size(row) for row in beside})
     others = [_aside(size, [row for row in beside if _size(row) == size], key, words) for size in sizes]
     return joined(
@@ -190,8 +171,19 @@ def _curve(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     return on_curve, [row for row in rows if first[_side(row)] != size_text(row)]
 
 
-def _points(rows: Sequence[Row], variant: str, key: str) -> list[tuple[float, float]]:
-    return sorted((_side(row), float(row[key])) for row in rows if row["variant"] == variant)
+def _points(rows: Sequence[Row], variant: str, key: str, words: Callable[[float], str]) -> list[Point]:
+    points = [
+        Point(
+            side=_side(row),
+            value=float(row[key]),
+            size=_short(row),
+            text=words(row[key]),
+            failed=not row.get("passed", True),
+        )
+        for row in rows
+        if row["variant"] == variant
+    ]
+    return sorted(points, key=lambda point: point.side)
 
 
 def _side(row: Row) -> float:

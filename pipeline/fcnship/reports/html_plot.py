@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fcnship.reports.figures import error_text, ms_text, percent_text
+from fcnship.reports.html_axis import Axis
 from fcnship.reports.markup import Markup, element, joined
 
 _TOP, _RIGHT, _BOTTOM, _LEFT = 14, 14, 44, 64
@@ -16,13 +16,27 @@ _LONGEST_NAME = 28
 _DASHES = (None, "7 4", "2 3", "10 3 2 3", "4 2")
 _SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 _COLOURS = 7
+_TOGETHER, _MARKERS_APART = 7.0, 12.0  # pixels
 
-Point = tuple[float, float]
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A measured size: where it stands, its value, its size and value in words.
+
+    ``beside`` is a size that the line does not go through; ``failed`` is marked by its shape as well.
+    """
+
+    side: float
+    value: float
+    size: str
+    text: str
+    beside: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One variant's line: its place among all variants, its name, and (side in pixels, value) points."""
+    """One variant's line: its place among all variants, its name and its points, from left to right."""
 
     place: int
     name: str
@@ -30,20 +44,11 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Axis:
-    """The vertical axis: its ticks from bottom to top, how ticks and values read, and whether it is a log."""
+class Limit:
+    """A horizontal line that values are held to, and what it is called."""
 
-    ticks: Sequence[float]
-    text: Callable[[float], str]
-    exact: Callable[[float], str]
-    log: bool = False
-
-    def share(self, value: float) -> float:
-        """Where a value lies between the first tick, 0, and the last, 1."""
-        low, high = self.ticks[0], self.ticks[-1]
-        if self.log:
-            value, low, high = math.log(value), math.log(low), math.log(high)
-        return (value - low) / (high - low)
+    value: float
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,7 @@ class Frame:
 
 
 def line_plot(
-    series: Sequence[Series], axis: Axis, label: str, names: dict[float, str], axis_note: str
+    series: Sequence[Series], axis: Axis, label: str, axis_note: str, limit: Limit | None = None
 ) -> Markup:
     """The plot twice, wide and narrow; the style sheet shows the one that fits.
 
@@ -74,10 +79,12 @@ def line_plot(
         series: the lines.
         axis: the vertical axis.
         label: what the plot shows, for those who cannot see it.
-        names: what each side on the horizontal axis is called.
         axis_note: the horizontal axis's title.
+        limit: what the values are held to.
     """
-    sides = sorted({side for line in series for side, _ in line.points})
+    points = [point for line in series for point in line.points]
+    sides = sorted({point.side for point in points})
+    named = {point.side: point.size for point in points if not point.beside}
     frames = {
         kind: Frame(width=width, height=height, low=sides[0], high=sides[-1])
         for kind, width, height in (("wide", 760, 320), ("narrow", 358, 300))
@@ -85,9 +92,10 @@ def line_plot(
     return joined(
         element(
             "svg",
-            _grid(frame, axis, [(side, names[side]) for side in sides], axis_note),
+            _grid(frame, axis, sorted(named.items()), axis_note),
             *(_line(frame, axis, line) for line in series),
-            *(_column(frame, axis, series, side, names[side]) for side in sides),
+            _limit(frame, axis, limit) if limit else None,
+            *(_column(frame, axis, series, together, sides) for together in _columns(frame, sides)),
             class_=f"plot {kind}",
             viewBox=f"0 0 {frame.width} {frame.height}",
             role="group",
@@ -105,37 +113,39 @@ def sample(place: int) -> Markup:
     )
 
 
-def percent_axis(values: Sequence[float]) -> Axis:
-    """An axis of accuracies: up to 100 %, five points long at least, so that noise looks like noise."""
-    span = max(0.05, 1 - min(values))
-    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2) if span / step <= 6)
-    count = math.ceil(round(span / step, 6))
-    ticks = [round(1 - step * (count - i), 4) for i in range(count + 1)]
-    return Axis(ticks=ticks, text=lambda tick: f"{tick * 100:.0f} %", exact=percent_text)
+def failed_sample() -> Markup:
+    """The mark of a failed point, for the legend."""
+    return element("svg", failed_mark(19, 8), class_="sample", viewBox="0 0 38 16", aria_hidden="true")
 
 
-def ms_axis(values: Sequence[float]) -> Axis:
-    """A log axis of milliseconds, with ticks at 1, 2 and 5 in a decade, or at 1 alone over many."""
-    low, high = min(values), max(values)
-    steps = (1, 2, 5) if high / low < 200 else (1,)
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1
-    ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
-    below = max((tick for tick in ticks if tick <= low), default=ticks[0])
-    above = next(tick for tick in ticks if tick >= high and tick > below)
-    kept = [tick for tick in ticks if below <= tick <= above]
-    return Axis(ticks=kept, text=lambda tick: f"{tick:g} ms", exact=ms_text, log=True)
+def failed_mark(x: float, y: float) -> Markup:
+    """A cross over a point that failed."""
+    return element("path", d=f"M{x - 5:g} {y - 5:g}l10 10m0 -10l-10 10", class_="fails")
 
 
-def error_axis(values: Sequence[float]) -> Axis:
-    """A log axis of errors, with ticks at the powers of ten."""
-    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    last = max(last, first + 1)
-    step = max(1, (last - first) // 6)
-    ticks = [10.0**power for power in range(first, last + step, step)]
-    return Axis(ticks=ticks, text=lambda tick: f"{tick:.0e}", exact=error_text, log=True)
+def note(
+    width: float, x: float, name: str, lines: Sequence[tuple[int | None, str]], top: float = 4
+) -> Markup:
+    """A box of text beside ``x``: a name, then lines, each after its variant's marker where it has one."""
+    indent = 30 if any(place is not None for place, _ in lines) else 10
+    wide = min(width - 4.0, indent + 16 + _LETTER * max(len(name) - 4, *(len(text) for _, text in lines)))
+    left = x + 10 if x + 10 + wide < width else max(2.0, x - 10 - wide)
+    height = _LINE * (len(lines) + 1) + 12
+    parts = [element("rect", x=left, y=top, width=wide, height=height, rx=5, class_="box")]
+    parts.append(element("text", name, x=left + 10, y=top + 18, class_="note strong"))
+    for row, (place, text) in enumerate(lines, start=1):
+        if place is not None:
+            parts.append(_marker(place, left + 16, top + 14 + row * _LINE))
+        parts.append(element("text", text, x=left + indent, y=top + 18 + row * _LINE, class_="note"))
+    return element("g", *parts, class_="tip", aria_hidden="true")
 
 
-def _grid(frame: Frame, axis: Axis, sides: Sequence[tuple[float, str]], note: str) -> Markup:
+def note_height(lines: int) -> int:
+    """How high a note of so many lines under its name is."""
+    return _LINE * (lines + 1) + 12
+
+
+def _grid(frame: Frame, axis: Axis, sides: Sequence[tuple[float, str]], title: str) -> Markup:
     left, right, bottom = _LEFT, frame.width - _RIGHT, frame.y(0)
     parts = []
     for tick in axis.ticks:
@@ -146,8 +156,14 @@ def _grid(frame: Frame, axis: Axis, sides: Sequence[tuple[float, str]], note: st
         parts.append(element("path", d=f"M{frame.x(side)} {bottom}v5", class_="mark"))
         inside = min(frame.x(side), frame.width - len(name) * _LETTER / 2)
         parts.append(element("text", name, x=inside, y=bottom + 19, class_="tick middle"))
-    parts.append(element("text", note, x=(left + right) / 2, y=frame.height - 4, class_="tick middle"))
+    parts.append(element("text", title, x=(left + right) / 2, y=frame.height - 4, class_="tick middle"))
     return element("g", *parts, aria_hidden="true")
+
+
+def _limit(frame: Frame, axis: Axis, limit: Limit) -> Markup:
+    y, right = frame.y(axis.share(limit.value)), frame.width - _RIGHT
+    line = element("path", d=f"M{_LEFT} {y}H{right}", class_="limit")
+    return element("g", line, element("text", limit.name, x=right, y=y - 6, class_="tick end halo"))
 
 
 def _apart(frame: Frame, sides: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
@@ -163,46 +179,74 @@ def _apart(frame: Frame, sides: Sequence[tuple[float, str]]) -> list[tuple[float
 
 
 def _line(frame: Frame, axis: Axis, line: Series) -> Markup:
-    points = [(frame.x(side), frame.y(axis.share(value))) for side, value in line.points]
-    path = "M" + "L".join(f"{x} {y}" for x, y in points)
+    """The line through its points, a marker where there is room for one, dots beside it, and crosses."""
+    places = [(frame.x(point.side), frame.y(axis.share(point.value)), point) for point in line.points]
+    through = [(x, y) for x, y, point in places if not point.beside]
+    path = "M" + "L".join(f"{x} {y}" for x, y in through)
     drawn = element("path", d=path, class_=_line_class(line.place), stroke_dasharray=_dash(line.place))
-    return element("g", drawn, *(_marker(line.place, x, y) for x, y in points), aria_hidden="true")
+    colour = f"dot c{line.place % _COLOURS}"
+    dots = [element("circle", cx=x, cy=y, r=1.8, class_=colour) for x, y, point in places if point.beside]
+    markers, last = [], -math.inf
+    for x, y in through:
+        if x - last >= _MARKERS_APART:
+            markers.append(_marker(line.place, x, y))
+            last = x
+    crosses = [failed_mark(x, y) for x, y, point in places if point.failed]
+    return element("g", drawn if through else None, *dots, *markers, *crosses, aria_hidden="true")
 
 
-def _column(frame: Frame, axis: Axis, series: Sequence[Series], side: float, name: str) -> Markup:
-    """What one size shows when it is pointed at: a guide, and a note of every line's value there."""
-    values = [(line, value) for line in series for at, value in line.points if at == side]
-    x, top, bottom = frame.x(side), _TOP, frame.y(0)
-    half = _half_width(frame, series, side)
-    texts = [f"{_cut(line.name)}: {axis.exact(value)}" for line, value in values]
+def _columns(frame: Frame, sides: Sequence[float]) -> list[list[float]]:
+    """The sides that one pointer cannot tell apart, together."""
+    columns: list[list[float]] = []
+    for side in sides:
+        if columns and frame.x(side) - frame.x(columns[-1][0]) < _TOGETHER:
+            columns[-1].append(side)
+        else:
+            columns.append([side])
+    return columns
+
+
+def _column(
+    frame: Frame, axis: Axis, series: Sequence[Series], together: Sequence[float], sides: Sequence[float]
+) -> Markup:
+    """What one place shows when it is pointed at: a guide, and a note of every line's worst value there."""
+    found = [
+        (line, [point for point in line.points if together[0] <= point.side <= together[-1]])
+        for line in series
+    ]
+    sizes = {point.size: None for _, points in found for point in points}
+    texts = [
+        (line.place, f"{_cut(line.name)}: {_worst_text(axis, points, len(sizes) > 1)}")
+        for line, points in found
+        if points
+    ]
+    first, last = next(iter(sizes)), list(sizes)[-1]
+    name = first if len(sizes) == 1 else f"worst of {len(sizes)} sizes, {first} to {last}"
+    x, top, bottom = frame.x((together[0] + together[-1]) / 2), _TOP, frame.y(0)
+    half = _half_width(frame, together, sides)
     return element(
         "g",
         element("rect", x=x - half, y=0, width=2 * half, height=bottom + 24, class_="hit"),
         element("path", d=f"M{x} {top}V{bottom}", class_="guide"),
-        _note(frame, x, name, [(line.place, text) for (line, _), text in zip(values, texts, strict=True)]),
+        note(frame.width, x, name, texts),
         class_="column",
         tabindex="0",
         role="img",
-        aria_label=f"{name}. " + ". ".join(texts),
+        aria_label=f"{name}. " + ". ".join(text for _, text in texts),
     )
 
 
-def _half_width(frame: Frame, series: Sequence[Series], side: float) -> float:
-    others = {at for line in series for at, _ in line.points} - {side}
-    gap = min((abs(frame.x(at) - frame.x(side)) for at in others), default=60.0)
-    return round(min(max(gap / 2, 3.0), 30.0), 1)
+def _worst_text(axis: Axis, points: Sequence[Point], named: bool) -> str:
+    sign = 1 if axis.high_is_bad else -1
+    worst = max(points, key=lambda point: (point.failed, sign * point.value))
+    at = f" at {worst.size}" if named else ""
+    return f"{'fails, ' if worst.failed else ''}{worst.text}{at}"
 
 
-def _note(frame: Frame, x: float, name: str, lines: Sequence[tuple[int, str]]) -> Markup:
-    width = min(frame.width - 4.0, 46 + _LETTER * max(len(name) - 4, *(len(text) for _, text in lines)))
-    height = _LINE * (len(lines) + 1) + 12
-    left = x + 10 if x + 10 + width < frame.width else max(2.0, x - 10 - width)
-    parts = [element("rect", x=left, y=4, width=width, height=height, rx=5, class_="box")]
-    parts.append(element("text", name, x=left + 10, y=22, class_="note strong"))
-    for row, (place, text) in enumerate(lines, start=1):
-        parts.append(_marker(place, left + 16, 18 + row * _LINE))
-        parts.append(element("text", text, x=left + 30, y=22 + row * _LINE, class_="note"))
-    return element("g", *parts, class_="tip", aria_hidden="true")
+def _half_width(frame: Frame, together: Sequence[float], sides: Sequence[float]) -> float:
+    middle = frame.x((together[0] + together[-1]) / 2)
+    gap = min((abs(frame.x(at) - middle) for at in sides if at not in together), default=60.0)
+    return round(min(max(gap / 2, 3.5), 30.0), 1)
 
 
 def _cut(name: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from fcnship.reports.accuracy_map import interval_text as accuracy_interval
 from fcnship.reports.figures import (
     count_text,
     error_text,
@@ -50,6 +51,8 @@ def _verdict_suite(root: ET.Element, report: Report) -> None:
     if report["verdict"] == "fail":
         lines = [f"exit {r['code']}: {r['text']}\nnext: {next_step(report, r)}" for r in report["reasons"]]
         _add(case, "failure", one_line(report["reasons"][0]["text"]), "\n\n".join(lines))
+    for told in report.get("must_not_use", ()):
+        ET.SubElement(case, "system-out").text = f"{told['text']}."
     for warning in report["warnings"]:
         ET.SubElement(case, "system-out").text = f"warning: {warning}"
 
@@ -136,7 +139,9 @@ def _parity_facts(row: Row) -> str:
 
 
 def _accuracy_facts(row: Row) -> str:
-    return f"accuracy {percent_text(row['accuracy'])} over {row['images']} images"
+    held = f", the floor is {percent_text(row['floor'])}" if "floor" in row else ""
+    sure = f"95 % interval {accuracy_interval(row)}"
+    return f"accuracy {percent_text(row['accuracy'])} over {row['images']} images ({sure}){held}"
 
 
 def _latency_facts(row: Row) -> str:

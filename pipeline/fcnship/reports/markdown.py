@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fcnship.reports.attribution import attribution_blocks
 from fcnship.reports.budget_summary import BUDGET_HEADS, budget_cells, budget_summaries
 from fcnship.reports.certificate import TITLE as CERTIFICATE
 from fcnship.reports.certificate import certificate_lines
@@ -13,19 +14,18 @@ from fcnship.reports.figures import (
     count_text,
     error_text,
     floors_text,
-    percent_text,
     share_text,
-    size_text,
     stage_time,
     tolerance_text,
     where_text,
 )
+from fcnship.reports.markdown_accuracy import accuracy_blocks, must_not_use_blocks
 from fcnship.reports.markdown_form import Cells, escaped, folded, table
 from fcnship.reports.markdown_latency import latency_blocks
 from fcnship.reports.order import Report, Row, in_order
+from fcnship.reports.precision_tables import precision_blocks
 from fcnship.reports.printable import printable
 from fcnship.reports.summary import (
-    accuracy_summaries,
     evidence,
     failed_parity,
     geometry,
@@ -44,13 +44,16 @@ def markdown_text(report: Report) -> str:
     blocks = [
         f"## {escaped(report['name'])}: {report['verdict'].upper()}",
         f"**{headline(report)}** " + escaped(" ".join(evidence(report))),
+        *must_not_use_blocks(report),
         *_reasons(report),
         *_warnings(report),
         *_certificate(report),
         *_parity(report),
         *_budget(report),
-        *_accuracy(report),
+        *attribution_blocks(report),
+        *accuracy_blocks(report),
         *latency_blocks(report),
+        *precision_blocks(report),
         *_build(report),
         f"fcnship {escaped(report['fcnship'])}, {report['created']}",
     ]
@@ -142,22 +145,6 @@ def _parity_table(rows: Iterable[Row]) -> str:
         for row in rows
     ]
     return table(heads, cells, right=(3, 4, 5, 6, 7, 8))
-
-
-def _accuracy(report: Report) -> list[str]:
-    if not report["accuracy"]:
-        return []
-    rows = [
-        (escaped(s.variant), percent_text(s.lowest["accuracy"]), size_text(s.lowest), str(s.sizes))
-        for s in accuracy_summaries(report)
-    ]
-    every = [
-        (escaped(r["variant"]), size_text(r), percent_text(r["accuracy"]), str(r["images"]))
-        for r in in_order(report["accuracy"])
-    ]
-    long = table(("variant", "size", "accuracy", "images"), every, right=(2, 3))
-    short = table(("variant", "lowest accuracy", "at", "sizes"), rows, right=(1, 3))
-    return ["### Accuracy", short, folded("Accuracy at every size", long)]
 
 
 def _build(report: Report) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from fcnship.options import Layout
 
@@ -45,6 +45,25 @@ class Runner(Protocol):
         ...
 
 
+@runtime_checkable
+class Emulation(Protocol):
+    """A runner that computes what a variant does elsewhere, and not as its runtime runs it here."""
+
+    def as_it_runs_here(self) -> Runner:
+        """The same variant as the runtime runs it."""
+        ...
+
+
+def timed(runner: Runner) -> Runner:
+    """The runner whose time counts: the variant as its runtime runs it here, where ``runner`` emulates."""
+    return runner.as_it_runs_here() if isinstance(runner, Emulation) else runner
+
+
+def precision_of(variant: str) -> str:
+    """The precision in a variant's name: ``fp16`` of ``onnx-fp16`` and ``onnx-fp16:file``; else the name."""
+    return variant.split(":")[0].rpartition("-")[2]
+
+
 def run(runner: Runner, images: Array) -> Array:
     """Images through a runner, from Keras's order to Keras's order."""
     return runner.finish(runner.infer(runner.prepare(images)))
@@ -65,9 +84,9 @@ def open_runner(variant: str, path: Path, layout: Layout) -> Runner:
 
         return SavedModelRunner(variant, path)
     if variant.startswith("onnx-"):
-        from fcnship.runners.onnxruntime import OnnxRunner
+        from fcnship.runners.onnxruntime import open_onnx
 
-        return OnnxRunner(variant, path, layout)
+        return open_onnx(variant, path, layout)
     from fcnship.runners.tensorrt import EngineRunner
 
     return EngineRunner(variant, path, layout)

@@ -139,7 +139,7 @@ def _savedmodel(path: Path) -> ModelFileOpened:
 def _onnx(path: Path, channels: int | None) -> ModelFileOpened:
     import onnx
 
-    from fcnship.runners.onnxruntime import OnnxRunner
+    from fcnship.runners.onnxruntime import open_onnx
 
     try:
         model = onnx.load(path)
@@ -153,7 +153,7 @@ def _onnx(path: Path, channels: int | None) -> ModelFileOpened:
     inputs = [_dimensions(value) for value in model.graph.input if value.name not in _weights(model)]
     shape = inputs[0] if len(inputs) == 1 else []
     layout = layout_from(path, shape, channels) if len(inputs) == 1 else "nchw"
-    runner = OnnxRunner(f"onnx-{_precision(model)}", path, layout)
+    runner = open_onnx(f"onnx-{_precision(model)}", path, layout)
     interface = _interface(shape, _dimensions(model.graph.output[0]), layout, _numbers(model))
     return ModelFileOpened(path=path, runner=runner, interface=interface, layout=layout, about=about)
 

@@ -36,6 +36,7 @@ class EngineRunner:
         except PolygraphyException as error:
             raise Unrunnable(f"it was built, and this GPU does not load it ({error})") from error
         self._profiles = about["profiles"]
+        self._type = np.float16 if about.get("io") == "fp16" else np.float32
         self._runners = [TrtRunner(self._engine, optimization_profile=i) for i in range(len(self._profiles))]
         for runner in self._runners:
             runner.activate()
@@ -46,7 +47,7 @@ class EngineRunner:
         for index, profile in enumerate(self._profiles):
             (h0, w0), (h1, w1), (b0, _, b1) = profile["min"], profile["max"], profile["batch"]
             if h0 <= height <= h1 and w0 <= width <= w1 and b0 <= batch <= b1:
-                return index, {INPUT: to_layout(images, self._layout)}
+                return index, {INPUT: to_layout(images, self._layout).astype(self._type, copy=False)}
         raise Unrunnable(f"no profile serves a batch of {batch} at {height}x{width}")
 
     def refuses(self, images: np.ndarray[Any, Any]) -> bool:

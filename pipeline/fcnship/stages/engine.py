@@ -1,5 +1,7 @@
-"""engine: a TensorRT engine of the ONNX file, with one optimisation profile for each ``--profile``."""
+"""engine: a TensorRT engine of each ONNX file, with one optimisation profile for each ``--profile``."""
 
+# pyright: reportAttributeAccessIssue=false
+# (pyright takes `import onnx` for a file of this folder)
 from __future__ import annotations
 
 import importlib.util
@@ -7,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +18,19 @@ from fcnship.errors import EnvironmentLacks, ModelRefused, StageFailed
 from fcnship.graph.facts import check_profiles
 from fcnship.graph.onnx_export import INPUT
 from fcnship.machine import gpu_name, version_of
+from fcnship.precision.truth import check_engine, check_file, counted
 from fcnship.session import Session
-from fcnship.stages.onnx import FILE as ONNX_FILE
+from fcnship.stages.fp16 import FILE as FP16_FILE
+from fcnship.stages.onnx import FILE as FP32_FILE
 
 Built = Literal["tensorrt", "tensorrt_rtx"]
 DISTRIBUTIONS: dict[Built, str] = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}
+# Each precision's stage and file.
+ONNX_FILES = {
+    "fp32": ("onnx", FP32_FILE),
+    "fp16": ("fp16", FP16_FILE),
+    "int8": ("int8", "onnx/int8.onnx"),
+}
 _REFUSED = 3
 _LOG_LINES = 12
 # Not with -m, which searches the current folder first: a json.py in it would be imported.
@@ -41,17 +52,20 @@ def usable_flavours() -> dict[Built, str]:
 
 
 class Engine:
-    """Writes ``engines/<flavour>-fp32.engine`` and a JSON beside it that says what it is."""
+    """Writes ``engines/<flavour>-<precision>.engine`` for each precision, and a JSON beside it that says what
+    it is.
+    """
 
     name = "engine"
-    needs = ("onnx",)
+    needs = ("onnx", "fp16", "int8")
     libraries = ("polygraphy",)
 
     def inputs(self, session: Session) -> Mapping[str, str]:
-        """The profiles, and which TensorRT builds."""
+        """The profiles, the precisions, and which TensorRT builds."""
         flavour = chosen_flavour(session)
         return {
             "profiles": " ".join(str(profile) for profile in session.profiles),
+            "precisions": ",".join(session.options.precisions),
             "flavour": flavour or "none",
             "TensorRT": (version_of(DISTRIBUTIONS[flavour]) if flavour else None) or "none",
             "GPU": (gpu_name() or "none") if flavour == "tensorrt" else "not used",
@@ -71,33 +85,83 @@ class Engine:
             )
 
     def run(self, session: Session) -> StageResult:
-        """Build in a process of its own, because TensorRT may end the process when it fails."""
+        """Build each in a process of its own, because TensorRT may end the process when it fails."""
         check_profiles(session.facts, session.profiles)
         flavour = chosen_flavour(session)
         if flavour is None:
             reasons = "; ".join(usable_flavours().values())
             return StageResult(status="skipped", reason=f"no TensorRT that can build: {reasons}")
-        stem = f"engines/{flavour}-fp32"
-        with session.workspace.writing(f"{stem}.engine") as path:
-            facts = _built(session, flavour, path)
-        about = {
-            "flavour": flavour,
-            "precision": "fp32",
-            "profiles": [profile.as_json() for profile in session.profiles],
-            "layout": session.options.layout,
-            "onnx": ONNX_FILE,
-            "onnx_sha256": session.record("onnx").sha256_of(ONNX_FILE),
-            "polygraphy": version_of("polygraphy"),
-            "gpu": gpu_name() if flavour == "tensorrt" else None,
-            **facts,
-        }
-        session.workspace.write_text(f"{stem}.json", json.dumps(about, indent=1) + "\n")
-        return StageResult(files=(f"{stem}.engine", f"{stem}.json"), facts={"flavour": flavour, **facts})
+        sources = sources_of(session)
+        engines: dict[str, dict[str, Any]] = {}
+        files: list[str] = []
+        try:
+            for source in sources:
+                session.events.progress(len(engines), len(sources), f"{flavour}, {source.precision}")
+                files += [f"engines/{flavour}-{source.precision}.{end}" for end in ("engine", "json")]
+                engines[source.precision] = _engine(session, flavour, source)
+        except BaseException:
+            session.workspace.remove(files)  # without its record, a finished engine beside them is nobody's
+            raise
+        first = next(iter(engines.values()))
+        common = {key: first[key] for key in ("flavour", "version", "targets", "tf32")}
+        each = {name: {key: about[key] for key in ("layers", "types")} for name, about in engines.items()}
+        return StageResult(files=tuple(files), facts={**common, "engines": each})
 
     def ensures(self, session: Session, result: StageResult) -> None:
-        """There is a plan, and it is not empty."""
+        """There is a plan for each precision, and it is not empty."""
         for file in result.files:
             assert session.workspace.path(file).stat().st_size > 0, file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """An ONNX file that an engine is built from, the stage that made it, and the layers it keeps in FP32."""
+
+    precision: str
+    stage: str
+    file: str
+    keep: tuple[str, ...] = ()
+
+
+def sources_of(session: Session) -> list[Source]:
+    """The ONNX file of each precision that was asked for and made, in the order of the precisions."""
+    records = session.workspace.records()
+    found = []
+    for precision, (stage, file) in ONNX_FILES.items():
+        record = records.get(stage)
+        if precision in session.options.precisions and record is not None and record.status == "done":
+            keep = tuple(entry["layer"] for entry in record.facts.get("kept", ()))
+            found.append(Source(precision=precision, stage=stage, file=file, keep=keep))
+    return found
+
+
+def _engine(session: Session, flavour: Built, source: Source) -> dict[str, Any]:
+    """Build one and write what it is beside it; gives that."""
+    import onnx
+
+    stem = f"engines/{flavour}-{source.precision}"
+    with session.workspace.writing(f"{stem}.engine") as path:
+        facts = _built(session, flavour, source, path)  # first: TensorRT says best what is wrong with a file
+        model = onnx.load(session.workspace.path(source.file), load_external_data=False)
+        products = check_file(model, source.precision, source.keep, source.file)
+        types = facts.pop("products")
+        check_engine(types, products, source.precision, f"{stem}.engine")
+    about = {
+        "flavour": flavour,
+        "precision": source.precision,
+        "io": session.options.io if source.precision == "fp16" else "fp32",
+        "profiles": [profile.as_json() for profile in session.profiles],
+        "layout": session.options.layout,
+        "onnx": source.file,
+        "onnx_sha256": session.record(source.stage).sha256_of(source.file),
+        "polygraphy": version_of("polygraphy"),
+        "gpu": gpu_name() if flavour == "tensorrt" else None,
+        **facts,
+        "types": counted(types.values()),
+        "other_types": {name: kind for name, kind in types.items() if kind != source.precision},
+    }
+    session.workspace.write_text(f"{stem}.json", json.dumps(about, indent=1) + "\n")
+    return about
 
 
 def chosen_flavour(session: Session) -> Built | None:
@@ -108,11 +172,11 @@ def chosen_flavour(session: Session) -> Built | None:
     return next((flavour for flavour, reason in usable_flavours().items() if not reason), None)
 
 
-def _built(session: Session, flavour: Built, path: Path) -> dict[str, Any]:
+def _built(session: Session, flavour: Built, source: Source, path: Path) -> dict[str, Any]:
     # Beside the plan, in its temporary folder: should this process be killed, the next build clears them too.
     request, facts = path.with_name("request.json"), path.with_name("facts.json")
     wanted = {
-        "onnx": str(session.workspace.path(ONNX_FILE).resolve()),
+        "onnx": str(session.workspace.path(source.file).resolve()),
         "engine": str(path.resolve()),
         "facts": str(facts.resolve()),
         "flavour": flavour,

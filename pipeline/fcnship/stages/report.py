@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
@@ -12,19 +13,19 @@ from fcnship.driver import StageResult
 from fcnship.hashing import sha256_of_value
 from fcnship.reports import write_reports
 from fcnship.reports.json_report import read_report
-from fcnship.runners import ORIGINAL
 from fcnship.session import Session
-from fcnship.sizes import Size, short
 from fcnship.stages.validate import FILE as VALIDATION
 from fcnship.stages.validate import LATENCY
+from fcnship.verify.accuracy_gate import accuracy_reasons, accuracy_warnings, held_to
 from fcnship.verify.gates import against_baseline, judged, latency_reasons, latency_warnings
+from fcnship.verify.int8_budget import budget_reasons
 from fcnship.verify.latency import timing_warnings
 from fcnship.verify.parity_reasons import parity_reasons
+from fcnship.verify.unfit_sizes import must_not_use
 from fcnship.version import __version__
 from fcnship.workspace import StageRecord
 
 FILES = ("report.json", "report.md", "report.html", "junit.xml")
-_UNFIT_BELOW_BEST = 0.05
 
 
 class Report:
@@ -36,11 +37,13 @@ class Report:
 
     def inputs(self, session: Session) -> Mapping[str, str]:
         """What the other stages recorded, and fcnship itself."""
-        limit, baseline = session.options.max_slowdown, session.baseline
+        options, baseline = session.options, session.baseline
         return {
             "stage records": sha256_of_value(_stages(session)),
             "fcnship": __version__,
-            "max slowdown": "none" if limit is None else f"{limit:g}",
+            "max slowdown": _limit(options.max_slowdown),
+            "min accuracy": _limit(options.min_accuracy),
+            "INT8 budget": _limit(options.int8_budget),
             "baseline": sha256_of_value(baseline) if baseline else "none",
         }
 
@@ -65,7 +68,14 @@ def compose(session: Session) -> dict[str, Any]:
     latency = judged(timed["latency"], allowed)
     before, now = session.baseline, {**timed, "environment": rows["environment"]}
     baseline = against_baseline(before, now, allowed) if before else None
-    reasons = [*parity_reasons(rows), *latency_reasons(latency, baseline)]
+    accuracy = held_to(session.options.min_accuracy, rows["accuracy"])
+    look_into = f"fcnship validate {shlex.quote(str(session.workspace.root))} --attribute"
+    reasons = [
+        *parity_reasons(rows, look_into),
+        *accuracy_reasons(accuracy),
+        *budget_reasons(accuracy, session.options.int8_budget),
+        *latency_reasons(latency, baseline),
+    ]
     facts = session.facts.summary()
     certificate = session.record("convert").facts.get("certificate") if session.converted else None
     report = {
@@ -75,10 +85,11 @@ def compose(session: Session) -> dict[str, Any]:
         "fcnship": __version__,
         "verdict": "fail" if reasons else "pass",
         "reasons": reasons,
+        "must_not_use": must_not_use(accuracy, session.profiles),
         "warnings": [
             *rows["parity_warnings"],
             *(certificate["warnings"] if certificate else ()),
-            *warnings(rows["accuracy"]),
+            *accuracy_warnings(accuracy),
             *timing_warnings(timed["timing"]),
             *latency_warnings(latency, baseline),
         ],
@@ -89,16 +100,33 @@ def compose(session: Session) -> dict[str, Any]:
         "variants": rows["variants"],
         "stages": _stages(session),
         **{key: rows[key] for key in ("parity", "tolerance", "refusals", "budget", "reproducers")},
-        "accuracy": rows["accuracy"],
+        "accuracy": accuracy,
         "latency": latency,
         "timing": timed["timing"],
     }
-    found = {"certificate": certificate, "baseline": baseline}
+    found = {
+        "certificate": certificate,
+        "precision": _precision(session),
+        "baseline": baseline,
+        "attribution": rows.get("attribution"),
+    }
     return {**report, **{key: value for key, value in found.items() if value}}
 
 
+def _precision(session: Session) -> dict[str, Any]:
+    """What the stages that narrow found out, by their precision; empty where none was asked for."""
+    records = session.workspace.records()
+    asked = [name for name in ("fp16", "int8") if name in session.options.precisions and name in records]
+    return {name: dict(records[name].facts) for name in asked if records[name].status == "done"}
+
+
 def _stages(session: Session) -> list[dict[str, Any]]:
-    return [_stage(record) for record in session.workspace.records().values() if record.name != Report.name]
+    """In the order of a build: a record that was added later stands where its stage does."""
+    from fcnship.stages import STAGES
+
+    records = session.workspace.records()
+    names = [stage.name for stage in STAGES if stage.name != Report.name]
+    return [_stage(records[name]) for name in names if name in records]
 
 
 def _stage(record: StageRecord) -> dict[str, Any]:
@@ -111,16 +139,5 @@ def _stage(record: StageRecord) -> dict[str, Any]:
     }
 
 
-def warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Sizes at which the original itself is much less accurate than at its best."""
-    original = {Size(r["height"], r["width"]): r["accuracy"] for r in rows if r["variant"] == ORIGINAL}
-    if not original:
-        return []
-    best = max(original, key=lambda size: original[size])
-    unfit = [size for size, value in sorted(original.items()) if value < original[best] - _UNFIT_BELOW_BEST]
-    if not unfit:
-        return []
-    told = ", ".join(f"{short(size)} ({original[size]:.1%})" for size in unfit)
-    return [
-        f"do not use the network at {told}: it is right {original[best]:.1%} of the time at {short(best)}"
-    ]
+def _limit(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"

@@ -14,9 +14,17 @@ from fcnship.graph.propagate import is_legal
 from fcnship.runners import ORIGINAL, Runner, open_runner
 from fcnship.session import Session
 from fcnship.sizes import Size, covering
+from fcnship.stages.run_predictions import predictions, told
 from fcnship.stages.train import MODEL
 from fcnship.verify import reproducer
-from fcnship.verify.bounds import POOLED_IMAGES, Bounds, FixedBounds, MeasuredBounds, pooled
+from fcnship.verify.bounds import (
+    POOLED_IMAGES,
+    Bounds,
+    FixedBounds,
+    MeasuredBounds,
+    Prediction,
+    pooled,
+)
 from fcnship.verify.checks import Checks
 from fcnship.verify.image_batches import ImageBatches
 from fcnship.verify.outputs_file import Recorder, SavedOutputs, read_outputs
@@ -60,7 +68,7 @@ class RunParity:
             "budget": swept.budget,
             "reproducers": self._reproducers(subject, swept.parity),
             "parity_warnings": swept.warnings,
-            "tolerance": subject.bounds.text(),
+            "tolerance": subject.bounds.text() + told(subject.predictions),
         }
 
     def _own_cases(self) -> list[tuple[Size, int]]:
@@ -87,20 +95,19 @@ class RunParity:
             affordable=(lambda size, batch: batch)
             if self._saved or self._checks.save_outputs
             else self._affordable,
+            predictions=self._predictions([*self._runners[1:], *loaded]),
         )
+
+    def _predictions(self, candidates: Sequence[Runner]) -> dict[str, Prediction]:
+        """How far narrow variants may move the outputs, where no tolerance was asked for."""
+        return {} if self._checks.fixed else predictions(self._session, candidates, self._images())
 
     def _pooled(self, measured: Bounds, original: Runner) -> Bounds:
         size = self._session.profiles[0].opt
         return pooled(measured, original, self._images(), size, self._affordable(size, POOLED_IMAGES))
 
     def _images(self) -> ImageBatches:
-        data, facts = self._session.data, self._session.facts
-        return ImageBatches(
-            channels=facts.geometry.channels,
-            value_range=facts.value_range,
-            pictures=data.x_test,
-            picture_range=data.value_range,
-        )
+        return image_batches(self._session)
 
     def _conversion(self) -> list[dict[str, Any]]:
         """The converted network against the one it was made from, at the size of the latter."""
@@ -150,6 +157,17 @@ class RunParity:
             if runner.variant in failed
         ]
         return [each for each in found if each]
+
+
+def image_batches(session: Session) -> ImageBatches:
+    """The images on which a run's variants are compared."""
+    data, facts = session.data, session.facts
+    return ImageBatches(
+        channels=facts.geometry.channels,
+        value_range=facts.value_range,
+        pictures=data.x_test,
+        picture_range=data.value_range,
+    )
 
 
 def loaded_runners(saved: SavedOutputs, variants: Variants) -> list[Runner]:

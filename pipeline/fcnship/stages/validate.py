@@ -18,10 +18,12 @@ from fcnship.machine import available_bytes, environment
 from fcnship.runners import ORIGINAL, Runner, Unrunnable, open_runner
 from fcnship.session import Session
 from fcnship.sizes import Size
-from fcnship.stages.onnx import FILE as ONNX_FILE
+from fcnship.stages.engine import ONNX_FILES
+from fcnship.stages.engine_files import check_engines
+from fcnship.stages.run_attribution import run_attribution
 from fcnship.stages.run_parity import RunParity
 from fcnship.stages.savedmodel import FOLDER as SAVEDMODEL_FOLDER
-from fcnship.verify.accuracy import accuracy_rows, accuracy_sizes, images_for
+from fcnship.verify.accuracy import accuracy_rows, accuracy_sizes, image_counts
 from fcnship.verify.checks import Checks
 from fcnship.verify.latency import latency_cases, latency_rows
 from fcnship.verify.reproducer import FOLDER as REPRODUCERS
@@ -32,13 +34,14 @@ FILE = "validation.json"
 LATENCY = "latency.json"
 _SHARE_OF_MEMORY = 4
 _LATENCY_STEPS = 10
+_MOST_IMAGES_AT_ONCE = 512
 
 
 class Validate:
     """Writes ``validation.json`` and ``latency.json``: the rows that every report is made from."""
 
     name = "validate"
-    needs = ("train", "convert", "savedmodel", "onnx", "engine")
+    needs = ("train", "convert", "savedmodel", "onnx", "fp16", "int8", "engine")
     libraries = ("tensorflow", "keras", "onnxruntime")
 
     def __init__(self, checks: Checks | None = None) -> None:
@@ -53,9 +56,10 @@ class Validate:
         }
 
     def requires(self, session: Session) -> None:
-        """Keras can be imported and the data can be read."""
+        """Keras can be imported, the data can be read, and the engines are this run's."""
         import_keras()
         _ = session.data
+        check_engines(session)
 
     def run(self, session: Session) -> StageResult:
         """Measure, size by size, so that no more than one size's outputs are held."""
@@ -68,6 +72,8 @@ class Validate:
                 "accuracy": steps.accuracy(),
             }
             latency, timing = steps.latency()
+        if self._checks.attribute:  # after the variants are closed: layers are run by themselves
+            rows["attribution"] = run_attribution(session, rows, self._checks, steps.affordable)
         timed = {"latency": latency, "timing": timing}
         for file, found in ((FILE, rows), (LATENCY, timed)):
             session.workspace.write_text(file, json.dumps(found, indent=1) + "\n")
@@ -93,10 +99,10 @@ class _Steps:
         checks: Checks,
     ) -> None:
         self._session, self._runners = session, runners
-        self._parity = RunParity(session, runners, variants, checks, self._affordable)
-        self._ladder = accuracy_sizes(session.profiles)
+        self._parity = RunParity(session, runners, variants, checks, self.affordable)
+        self._sizes = accuracy_sizes(session.profiles)
         self._done = 0
-        self._total = len(self._parity.cases) + len(self._ladder) * len(runners) + _LATENCY_STEPS
+        self._total = len(self._parity.cases) + len(self._sizes) + _LATENCY_STEPS
 
     def parity(self) -> dict[str, Any]:
         found = self._parity.rows(self._step)
@@ -107,21 +113,25 @@ class _Steps:
 
     def accuracy(self) -> list[dict[str, Any]]:
         data, value_range = self._session.data, self._session.facts.value_range
+        network, profiles = self._session.facts.network, self._session.profiles
+        counts = image_counts(profiles, lambda size: cost_of(network, size).multiply_adds, len(data.x_test))
         rows = []
-        for size in self._ladder:
-            count = images_for(cost_of(self._session.facts.network, size).multiply_adds)
-            batch = self._affordable(size, max(p.batch[2] for p in self._session.profiles))
-            for runner in self._runners:
-                # Batches may be larger than any profile's where the variant takes any.
-                most = batch if runner.variant.startswith("engine-") else self._affordable(size, 512)
-                rows.append(accuracy_rows(runner, data, value_range, size, most, count))
-                self._step(f"accuracy at {size}")
-        return [row for row in rows if row]
+        for size in self._sizes:
+            rows += accuracy_rows(self._runners, data, value_range, size, self._batches(size), counts[size])
+            self._step(f"accuracy at {size}")
+        return rows
+
+    def _batches(self, size: Size) -> dict[str, int]:
+        """How many images each variant takes at once: larger than any profile's where it takes any."""
+        served = self.affordable(size, max(profile.batch[2] for profile in self._session.profiles))
+        most = self.affordable(size, _MOST_IMAGES_AT_ONCE)
+        engines = {r.variant for r in self._runners if r.variant.startswith("engine-")}
+        return {r.variant: served if r.variant in engines else most for r in self._runners}
 
     def latency(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """The rows, and what stands beside them: how they were timed."""
         cases = latency_cases(self._session.profiles)
-        too_large = [c for c in cases if c.optional and self._affordable(c.size, c.batch) < c.batch]
+        too_large = [c for c in cases if c.optional and self.affordable(c.size, c.batch) < c.batch]
         rows, timing = latency_rows(
             self._runners,
             [case for case in cases if case not in too_large],
@@ -145,7 +155,7 @@ class _Steps:
             images[-1] = rng.uniform(*value_range, images[-1].shape)
         return images
 
-    def _affordable(self, size: Size, batch: int) -> int:
+    def affordable(self, size: Size, batch: int) -> int:
         """As many of the images as fit into a share of the free memory."""
         each = cost_of(self._session.facts.network, size).peak_bytes
         return max(1, min(batch, available_bytes() // _SHARE_OF_MEMORY // max(each, 1)))
@@ -176,8 +186,12 @@ def _opened(session: Session) -> Iterator[tuple[list[Runner], list[dict[str, Any
 
 def built_variants(session: Session) -> list[tuple[str, str]]:
     """The variants of a run and their paths in its folder, in the order of the stages."""
-    built = [(ORIGINAL, session.network_path), ("savedmodel", SAVEDMODEL_FOLDER), ("onnx-fp32", ONNX_FILE)]
-    engine = session.workspace.records().get("engine")
+    records = session.workspace.records()
+    built = [(ORIGINAL, session.network_path), ("savedmodel", SAVEDMODEL_FOLDER)]
+    for precision, (stage, file) in ONNX_FILES.items():
+        if stage in records and records[stage].status == "done":
+            built.append((f"onnx-{precision}", file))
+    engine = records.get("engine")
     plans = [a.path for a in engine.artifacts if a.path.endswith(".engine")] if engine else []
     return built + [(f"engine-{Path(plan).stem.rpartition('-')[2]}", plan) for plan in plans]
 

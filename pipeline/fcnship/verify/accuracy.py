@@ -1,37 +1,64 @@
-"""Accuracy of a variant on test images, at sizes over the whole range."""
+"""Accuracy of variants on test images, at sizes over the whole range."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fcnship.data import Dataset
-from fcnship.data.images import resize, to_range
+from fcnship.data.images import fitted, to_range
 from fcnship.runners import Runner, Unrunnable, run
 from fcnship.sizes import Profile, Size, ladder
 
 Array = np.ndarray[Any, Any]
-MOST_IMAGES, _LEAST_IMAGES = 2000, 8
+MOST_IMAGES, _LEAST_IMAGES, _MOST_IMAGES_A_CELL = 2000, 8, 400
 _MULTIPLY_ADDS_A_SIZE = 4 * 10**11
+_MULTIPLY_ADDS_OF_CELLS = 10**11
 _PIXELS_A_BATCH = 1 << 19
-_OBLONG = 1.4
+_SIDES = 5
+_CURVE_STEPS = 2 * _SIDES - 1  # so that every other size of the curve is a cell of the grid
 
 
-def accuracy_sizes(profiles: Sequence[Profile]) -> list[Size]:
-    """A ladder of sizes over each profile, and some oblong ones."""
-    return sorted({size for profile in profiles for size in (*ladder(profile), *_oblong(profile))})
+def accuracy_sizes(profiles: Iterable[Profile]) -> list[Size]:
+    """The curve and the grid of each profile."""
+    return sorted({size for profile in profiles for size in (*curve(profile), *grid(profile))})
 
 
-def _oblong(profile: Profile) -> list[Size]:
-    low, opt, high = profile.min, profile.opt, profile.max
-    wanted = [
-        Size(low.height, round(low.width * _OBLONG)),
-        Size(round(opt.height / _OBLONG), round(opt.width * _OBLONG)),
-        Size(high.height, round(high.width / _OBLONG)),
-    ]
-    return [size for size in wanted if size.within(low, high)]
+def curve(profile: Profile) -> list[Size]:
+    """Square sizes from the smallest to the largest; where no two fit, sizes of the profile's own shape."""
+    low = max(profile.min.height, profile.min.width)
+    high = min(profile.max.height, profile.max.width)
+    if low >= high:
+        return ladder(profile, _CURVE_STEPS)
+    return ladder(Profile(Size(low, low), Size(low, low), Size(high, high)), _CURVE_STEPS)
+
+
+def grid(profile: Profile) -> list[Size]:
+    """Every one of five heights with every one of five widths, in equal ratios from min to max."""
+    sides = ladder(profile, _SIDES)
+    heights, widths = {size.height for size in sides}, {size.width for size in sides}
+    return [Size(height, width) for height in sorted(heights) for width in sorted(widths)]
+
+
+def image_counts(
+    profiles: Iterable[Profile], multiply_adds: Callable[[Size], int], images: int
+) -> dict[Size, int]:
+    """How many of the test images are measured at each size.
+
+    As many on the curve as its own cost allows. The cells of the grid that are not on it have all one number,
+    which the cost of them together allows: they are compared with each other.
+    """
+    profiles = tuple(profiles)
+    on_curve = {size for profile in profiles for size in curve(profile)}
+    costs = {size: multiply_adds(size) for size in accuracy_sizes(profiles)}
+    cells = sum(cost for size, cost in costs.items() if size not in on_curve)
+    in_a_cell = max(_LEAST_IMAGES, min(_MOST_IMAGES_A_CELL, _MULTIPLY_ADDS_OF_CELLS // max(cells, 1)))
+    return {
+        size: min(images, images_for(cost) if size in on_curve else in_a_cell) for size, cost in costs.items()
+    }
 
 
 def scores_of(outputs: Array) -> Array:
@@ -53,31 +80,46 @@ def test_images(data: Dataset, most: int) -> tuple[Array, Array]:
 
 
 def accuracy_rows(
-    runner: Runner,
+    runners: Sequence[Runner],
     data: Dataset,
     value_range: tuple[float, float],
     size: Size,
-    most_batch: int,
+    batches: Mapping[str, int],
     most_images: int = MOST_IMAGES,
-) -> dict[str, Any] | None:
-    """One row of the report: the share of test images, resized to ``size``, that are classified rightly.
+) -> list[dict[str, Any]]:
+    """The report's rows of a size: each variant's share of test images that it classifies rightly.
 
-    None where the runner does not serve this size.
+    Every image is brought to ``size`` once, for all of them, stretched no more than ``fitted`` does.
+    ``batches`` says for each variant how many it takes at once. A variant that does not serve this size has
+    no row.
     """
     images, labels = test_images(data, most_images)
-    batch = max(1, min(_PIXELS_A_BATCH // size.pixels, most_batch))
-    right = 0
-    try:
-        for start in range(0, len(images), batch):
-            part = resize(images[start : start + batch], size)
-            outputs = run(runner, to_range(part, data.value_range, value_range))
-            right += int((scores_of(outputs).argmax(axis=1) == labels[start : start + batch]).sum())
-    except Unrunnable:
-        return None
+    served, right = list(runners), Counter[str]()
+    together = max(1, min(_PIXELS_A_BATCH // size.pixels, len(images)))
+    for start in range(0, len(images), together):
+        part = fitted(images[start : start + together], size, data.value_range[0])
+        part = to_range(part, data.value_range, value_range)
+        for runner in tuple(served):
+            try:
+                found = _decisions(runner, part, batches[runner.variant])
+            except Unrunnable:
+                served.remove(runner)
+            else:
+                right[runner.variant] += int((found == labels[start : start + together]).sum())
+    return [_row(runner.variant, size, len(images), right[runner.variant]) for runner in served]
+
+
+def _decisions(runner: Runner, images: Array, batch: int) -> Array:
+    """The class of each image."""
+    parts = [run(runner, images[at : at + batch]) for at in range(0, len(images), batch)]
+    return np.concatenate([scores_of(part).argmax(axis=1) for part in parts])
+
+
+def _row(variant: str, size: Size, images: int, right: int) -> dict[str, Any]:
     return {
-        "variant": runner.variant,
+        "variant": variant,
         "height": size.height,
         "width": size.width,
-        "images": len(images),
-        "accuracy": right / len(images),
+        "images": images,
+        "accuracy": right / images,
     }

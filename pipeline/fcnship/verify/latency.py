@@ -10,6 +10,7 @@ import numpy as np
 
 from fcnship.machine import available_bytes
 from fcnship.runners import ORIGINAL, Runner
+from fcnship.runners import timed as timed_runner
 from fcnship.sizes import Profile
 from fcnship.verify.ratios import drift_of, interval_of
 from fcnship.verify.schedule import Array, Case, Feeds, Schedule, Timed
@@ -47,6 +48,7 @@ def latency_rows(
     least five.
     """
     around, start = Surroundings(), time.perf_counter()
+    runners = [timed_runner(runner) for runner in runners]
     schedule = Schedule(runners, Feeds(runners, images, available_bytes() // _SHARE_OF_MEMORY), seconds, seed)
     timed = schedule.run(cases, progress)
     rows = [

@@ -13,14 +13,23 @@ from fcnship.sizes import Size
 Row = Mapping[str, Any]
 
 
-def parity_reasons(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Reasons from the tables of a sweep: failed parity rows, and sizes that an engine had to refuse."""
+def parity_reasons(found: Mapping[str, Any], look_into: str = "") -> list[dict[str, Any]]:
+    """Reasons from the tables of a sweep: failed parity rows, and sizes that an engine had to refuse.
+
+    ``look_into``: the command that says which layer an error comes from, told where that is not known yet.
+    """
     commands = {row["variant"]: _seen_again(row) for row in found.get("reproducers", ())}
     failed: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in found["parity"]:
         if not row["passed"]:
             failed[row["variant"], row["reference"]].append(row)
-    reasons = [_reason(_text(*names, rows), commands.get(names[0])) for names, rows in failed.items()]
+    layers = {row["variant"]: row for row in found.get("attribution", ())}
+
+    def next_of(variant: str) -> str:
+        told = _layer_told(layers.get(variant), variant, look_into), commands.get(variant, "")
+        return " ".join(text for text in told if text)
+
+    reasons = [_reason(_text(*names, rows), next_of(names[0])) for names, rows in failed.items()]
     ran = defaultdict(list)
     for row in found.get("refusals", ()):
         if not row["passed"]:
@@ -34,6 +43,15 @@ def parity_reasons(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _reason(text: str, next: str | None) -> dict[str, Any]:
     reason = {"code": ParityFailed.exit_code, "text": text}
     return {**reason, "next": next} if next else reason
+
+
+def _layer_told(found: Row | None, variant: str, look_into: str) -> str:
+    """Which layer a failure comes from, or how to find out."""
+    if found and found["status"] == "done":
+        advice = found.get("suggestion")
+        return f"{found['finding'].rstrip('.')}." + (f" {advice['text']}." if advice else "")
+    known = look_into and variant.startswith("onnx-")
+    return f"See which layer it comes from: {look_into} ." if known else ""
 
 
 def _seen_again(row: Row) -> str:

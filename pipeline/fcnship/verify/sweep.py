@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from fcnship.runners import Runner, Unrunnable, run
+from fcnship.runners import Runner, Unrunnable, precision_of, run
 from fcnship.sizes import Size
-from fcnship.verify.bounds import Bounds, step_ratio
+from fcnship.verify.bounds import Bounds, Prediction, tolerance_of
 from fcnship.verify.budget import budget_rows
 from fcnship.verify.parity import CONSTANT, Array, as_shaped, parity_row
 
@@ -34,6 +34,7 @@ class Subject:
     """What is compared: the reference's runner, the others, the images for a case, and what is tolerated.
 
     ``served``: whether a profile serves a size and batch, so that an engine has to run there.
+    ``predictions``: by precision, how far its steps may move the outputs.
     """
 
     reference: Runner
@@ -42,16 +43,22 @@ class Subject:
     bounds: Bounds
     served: Callable[[Size, int], bool]
     affordable: Callable[[Size, int], int] = lambda size, batch: batch
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
+
+    def predicted(self, size: Size, images: Array, expected: Array) -> dict[str, float]:
+        """For each precision whose error is predicted, the error on these images."""
+        return {precision: found.at(size, images, expected) for precision, found in self.predictions.items()}
 
     def row(self, candidate: Runner, size: Size, batch: int) -> dict[str, Any]:
         """One parity row, from scratch."""
         images = self.images(size, batch)
         expected = run(self.reference, images)
         tolerance, noise = self.bounds.at(size, images, expected)
-        ratio = step_ratio(candidate.variant)
+        predicted = self.predicted(size, images, expected).get(precision_of(candidate.variant))
+        allowed = tolerance_of(candidate.variant, tolerance, predicted)
         answer = answer_of(candidate, images)
         named = candidate.variant, self.reference.variant
-        return parity_row(*named, images, answer, expected, tolerance * ratio, noise)
+        return parity_row(*named, images, answer, expected, allowed, noise)
 
 
 @dataclass
@@ -79,14 +86,15 @@ def sweep(
         tolerance, noise = subject.bounds.at(size, images, expected)
         answers = {candidate.variant: answer_of(candidate, images) for candidate in subject.candidates}
         served = subject.served(size, batch)
+        predicted = subject.predicted(size, images, expected)
         for candidate in subject.candidates:
             answer = answers[candidate.variant]
             if not served and isinstance(candidate, Refusing) and candidate.variant.startswith("engine-"):
                 found.refusals.append(_refusal(candidate.variant, images, candidate.refuses(images)))
             elif served or answer is not REFUSED:
-                ratio, named = step_ratio(candidate.variant), (candidate.variant, subject.reference.variant)
-                row = parity_row(*named, images, answer, expected, tolerance * ratio, noise)
-                found.parity.append(row)
+                named = candidate.variant, subject.reference.variant
+                allowed = tolerance_of(candidate.variant, tolerance, predicted.get(precision_of(named[0])))
+                found.parity.append(parity_row(*named, images, answer, expected, allowed, noise))
         arrays = {subject.reference.variant: expected, **_arrays(answers)}
         found.budget += budget_rows(images, subject.reference.variant, arrays)
         variety.see(arrays, tolerance)
