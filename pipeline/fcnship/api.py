@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fcnship.reproduction import Reproduction
     from fcnship.verify.certificate import Certificate
     from fcnship.verify.checks import Checks
+    from fcnship.verify.selftest.outcome import SelfTest
     from fcnship.verify.sizes_that_find import SizeSet
 
 
@@ -178,6 +179,22 @@ def reproduce(file: str | Path, model: str | Path | None = None) -> Reproduction
     from fcnship.reproduction import reproduce_file
 
     return reproduce_file(Path(file), Path(model) if model else None)
+
+
+def selftest(run: str | Path | None = None, *, clean: int = 3, events: Events | None = None) -> SelfTest:
+    """Put faults into copies of a run and ask the gate that has to catch each; nothing is written to the run.
+
+    Without ``run`` it is artifacts/multiscale, else a small network is made. ``clean`` is how often copies
+    without a fault must pass every gate. What was found is returned, whatever it is: see its ``exit_code``.
+
+    Raises:
+        UsageError: ``run`` is no run folder, or not built as far as its ONNX file.
+        ArtifactError: it is damaged.
+    """
+    from fcnship.events import Silence
+    from fcnship.verify.selftest.runner import selftest as tested
+
+    return tested(Path(run) if run else None, clean, events or Silence())
 
 
 def report(run: str | Path, *, events: Events | None = None) -> Run:

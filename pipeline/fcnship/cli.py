@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fcnship import api, cli_convert, cli_doctor, cli_validate
+from fcnship import api, cli_convert, cli_doctor, cli_selftest, cli_validate
 from fcnship.cli_build import GATES, OF_PRECISION, Json, takes_build_options
 from fcnship.errors import FcnshipError, UsageError
 from fcnship.runs import BuildOptions, Run
@@ -71,6 +71,7 @@ app.command(epilog=cli_convert.EXAMPLE)(cli_convert.convert)
 
 app.command(epilog=cli_validate.EXAMPLE)(cli_validate.validate)
 app.command(epilog=cli_validate.EXAMPLE_AGAIN)(cli_validate.reproduce)
+app.command(epilog=cli_selftest.EXAMPLE)(cli_selftest.selftest)
 
 
 @app.command(epilog="Example: fcnship report artifacts/multiscale")

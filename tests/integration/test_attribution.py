@@ -52,6 +52,7 @@ ALL = [
 
 def tangle() -> Any:
     """Two residual branches, a nested model, a shared layer, and BatchNormalization behind convolutions."""
+    keras.utils.set_random_seed(0)
     image = keras.Input((None, None, 3), name="image")
     x = layers.Conv2D(8, 3, padding="same", use_bias=False, name="stem")(image)
     x = layers.ReLU(name="stem_relu")(layers.BatchNormalization(name="stem_bn")(x))
@@ -191,13 +192,13 @@ def test_the_layer_with_the_fault_is_first(
     edit, layer, told = FAULTS[name]
     found = rows_of(attribution, faults.faulty(files / "nchw.onnx", edit, tmp_path / "bad.onnx"))
     first = found["rows"][0]
-    assert (first["layer"], first["fault"]) == (layer, told)
-    path = layer.partition(" (")[0]
+    path = layer.partition(" (")[0]  # of a shared layer either call may be the worse
+    assert (first["layer"].partition(" (")[0], first["fault"]) == (path, told)
     others = [row for row in found["rows"] if not row["layer"].startswith(path)]
     assert all(row["local"] < ROUNDING < first["local"] / 1000 for row in others)
     behind = [row for row in others if row["place"] > first["place"]]
     assert not behind or any(row["total"] > 1e-3 for row in behind)
-    assert found["finding"] == f"{layer} computes something else: {told}"
+    assert found["finding"] == f"{first['layer']} computes something else: {told}"
 
 
 def test_fp16_s_worst_layer_is_the_one_of_huge_weights_and_keeping_it_helps(tmp_path: Path) -> None:
@@ -266,7 +267,7 @@ def test_files_by_the_command(files: Path, tmp_path: Path) -> None:
         text = (tmp_path / "out" / name).read_text(encoding="utf-8")
         assert "Which layer" in text
         assert "block/a" in text
-    with pytest.raises(UsageError, match="the layers of .*savedmodel cannot be looked into"):
+    with pytest.raises(UsageError, match=r"the layers of .*savedmodel cannot be looked into"):
         fcnship.validate(files / "savedmodel", bad, profile="12-20", attribute=True)
 
 

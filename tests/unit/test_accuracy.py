@@ -80,8 +80,10 @@ def test_each_variant_takes_its_own_batch_of_images_that_are_resized_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resized: list[Size] = []
-    plain = accuracy.resize
-    monkeypatch.setattr(accuracy, "resize", lambda x, size: (resized.append(size), plain(x, size))[1])
+    plain = accuracy.fitted
+    monkeypatch.setattr(
+        accuracy, "fitted", lambda x, size, fill: (resized.append(size), plain(x, size, fill))[1]
+    )
     small, large = ByBrightness(variant="engine-fp32"), ByBrightness(variant="onnx-fp32")
     batches = {"engine-fp32": 2, "onnx-fp32": 512}
     found = accuracy_rows([small, large], dataset(5), (0.0, 255.0), Size(8, 8), batches)

@@ -98,7 +98,7 @@ def test_sizes_are_told_as_ranges_and_the_rest_of_the_sentence_says_how_wrong() 
     (told,) = must_not_use(grid(**wrong), WIDE)
     assert told == {
         "text": "Do not use the network at 28x133 to 47x224 and 224x28: it is right 50.0 % to 90.0 % of the "
-        "time there, and 97.5 % at 28x28 (measured at 25 sizes)",
+        "time there, and 97.5 % at its best, 28x28 (25 sizes were measured)",
         "variants": ["keras"],
         "sizes": [[28, 133], [28, 224], [47, 133], [47, 224], [224, 28]],
     }
@@ -110,7 +110,7 @@ def test_of_a_single_size_network_what_may_be_used_is_told() -> None:
     (told,) = must_not_use([*rows, row(0.94, 31), row(0.92, 36)], WIDE)
     assert told["text"] == (
         "Do not use the network at any size but 28x28 to 31x31: it is right 30.0 % to 92.0 % of the time "
-        "there, and 98.2 % at 28x28 (measured at 27 sizes)"
+        "there, and 98.2 % at its best, 28x28 (27 sizes were measured)"
     )
     assert len(told["sizes"]) == 25
 

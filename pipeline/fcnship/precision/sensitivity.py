@@ -13,6 +13,7 @@ from fcnship.data.images import resize, to_range
 from fcnship.errors import AccuracyBelowFloor
 from fcnship.options import Layout
 from fcnship.precision.int8 import Ranges, quantized, weighted_layers
+from fcnship.precision.places import is_kept
 from fcnship.runners import from_layout, to_layout
 from fcnship.sizes import Size
 from fcnship.verify.accuracy import scores_of
@@ -144,7 +145,7 @@ def choose(
     Raises:
         AccuracyBelowFloor: the budget is exceeded with a single layer in INT8.
     """
-    layers = [layer for layer in weighted_layers(original) if layer not in keep]
+    layers = [layer for layer in weighted_layers(original) if not is_kept(layer, keep)]
     single = {
         layer: quantized(original, ranges, keep=[*keep, *(o for o in layers if o != layer)])
         for layer in layers

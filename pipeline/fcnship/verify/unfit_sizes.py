@@ -79,7 +79,7 @@ def _sentence(variants: Sequence[str], sizes: Collection[Size], rows: Sequence[R
         where = f"any size but {listed(fit, sizes)}"
     return (
         f"Do not use {who} at {where}: it is right {right} of the time there, and "
-        f"{best['accuracy'] * 100:.1f} % at {_size(best)} (measured at {len(measured)} sizes)"
+        f"{best['accuracy'] * 100:.1f} % at its best, {_size(best)} ({len(measured)} sizes were measured)"
     )
 
 
