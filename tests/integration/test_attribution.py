@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import onnx
 import onnx_models
 import pytest
 from builds import fcnship as command
+from builds import read
 from keras import layers
 from onnx import helper, numpy_helper
 
 import fcnship
 from fcnship.errors import ParityFailed, UsageError
 from fcnship.graph.onnx_export import export
+from fcnship.hashing import sha256_of_file
 from fcnship.precision.fp16 import narrowed
 from fcnship.sizes import Size
 from fcnship.verify.attribution.attribution import Attribution, Candidate, Place
@@ -272,10 +275,8 @@ def test_files_by_the_command(files: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_folder(tiny_copy: Path) -> None:
-    from test_validate_run import built_faulty
-
     run = tiny_copy / "artifacts/tiny"
-    built_faulty(run, faults.with_weights(faults.transposed))
+    _built_so(run, faults.with_weights(faults.transposed))
     with pytest.raises(ParityFailed) as caught:
         fcnship.validate(run, attribute=True)
     report = caught.value.run.report
@@ -283,3 +284,19 @@ def test_a_run_folder(tiny_copy: Path) -> None:
     assert found["onnx-fp32"]["rows"][0]["fault"] == "its kernel is transposed: rows and columns are swapped"
     assert found["savedmodel"]["status"] == "skipped"
     assert found["onnx-fp32"]["finding"] in report["reasons"][0]["next"]
+
+
+def _built_so(run: Path, edit: faults.Edit) -> None:
+    """Put a fault into a run's ONNX file as if it, and the engine made of it, had been built so."""
+    path = run / "onnx/fp32.onnx"
+    before = sha256_of_file(path)
+    faults.faulty(path, edit, path)
+    for about in run.glob("engines/*.json"):
+        about.write_text(
+            about.read_text(encoding="utf-8").replace(before, sha256_of_file(path)), encoding="utf-8"
+        )
+    record = read(run / "run.json")
+    for artifact in (artifact for stage in record["stages"] for artifact in stage["artifacts"]):
+        file = run / artifact["path"]
+        artifact |= {"bytes": file.stat().st_size, "sha256": sha256_of_file(file)}
+    (run / "run.json").write_text(json.dumps(record), encoding="utf-8")

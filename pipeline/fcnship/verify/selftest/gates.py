@@ -16,7 +16,7 @@ from typing import Any
 
 from fcnship.errors import ArtifactError, ParityFailed
 from fcnship.precision.truth import check_file
-from fcnship.reports.figures import share, tolerance_text, where_text
+from fcnship.reports.figures import percent_text, share, tolerance_text, where_text
 from fcnship.runners import Runner
 from fcnship.stages.engine_files import check_engines
 from fcnship.validation import FilesRequest, validate_files
@@ -82,7 +82,9 @@ def parity(rows: Sequence[Row]) -> Found | None:
     if told == NO_NUMBER:
         told = "NaN or infinity"
     elif 1 < share(worst) < math.inf:
-        told = f"{tolerance_text(worst)} the tolerance"
+        told = f"{tolerance_text(worst)} tolerance"
+    elif told.startswith("no profile"):
+        told = "refused"
     return Found(where=where_text(worst), figure=f"{told}, {len(failed)} of {len(rows)}")
 
 
@@ -91,7 +93,7 @@ def refusal(rows: Sequence[Row]) -> Found | None:
     failed = _failed(rows)
     if not failed:
         return None
-    return Found(where=where_text(failed[0]), figure=f"it answers, {len(failed)} of {len(rows)} not refused")
+    return Found(where=where_text(failed[0]), figure=f"it answers, {len(failed)} of {len(rows)}")
 
 
 def precision(path: Path, wanted: str, keep: Collection[str] = ()) -> Found | None:
@@ -101,7 +103,7 @@ def precision(path: Path, wanted: str, keep: Collection[str] = ()) -> Found | No
     try:
         check_file(onnx.load(path), wanted, keep, path.name)
     except ParityFailed as error:
-        return Found(where=path.name, figure=error.what.removeprefix(f"{path.name} "))
+        return Found(where=path.name, figure=error.what.partition(": ")[2])
     return None
 
 
@@ -112,7 +114,9 @@ def accuracy(specimen: Specimen, runner: Runner) -> Found | None:
     rows = held_to(FLOOR, rows)
     if not accuracy_reasons(rows):
         return None
-    return Found(where=str(size), figure=f"{rows[0]['accuracy']:.1%} right, floor {FLOOR:.0%}")
+    return Found(
+        where=str(size), figure=f"{percent_text(rows[0]['accuracy'])} right, floor {FLOOR * 100:.0f} %"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,13 +138,9 @@ def latency(specimen: Specimen, runner: Runner, seed: int, seconds: float) -> Ti
     )
     first.close()
     row = judged(rows, ALLOWED)[-1]
-    ratio = f"{row['ratio']:.3f} ({row['ratio_low']:.3f}-{row['ratio_high']:.3f})"
-    found = (
-        Found(where=where_text(row), figure=f"{ratio}, allowed {ALLOWED:g}")
-        if latency_reasons([row], None)
-        else None
-    )
-    return Timing(found=found, interval=ratio, smallest_effect=row["smallest_effect"])
+    told = f"{row['ratio_low']:.3f}-{row['ratio_high']:.3f}x, limit {ALLOWED:g}"
+    found = Found(where=where_text(row), figure=told) if latency_reasons([row], None) else None
+    return Timing(found=found, interval=told, smallest_effect=row["smallest_effect"])
 
 
 def engine(specimen: Specimen) -> Found | None:
@@ -149,7 +149,7 @@ def engine(specimen: Specimen) -> Found | None:
         check_engines(specimen.session)
     except ArtifactError as error:
         what, _, says = error.what.partition(" is not an engine of this run: ")
-        return Found(where=Path(what).name, figure=says)
+        return Found(where=Path(what).stem, figure=says.partition(";")[0].removeprefix("its "))
     return None
 
 
@@ -158,7 +158,7 @@ def damage(specimen: Specimen) -> Found | None:
     workspace = specimen.session.workspace
     for record in workspace.records().values():
         for path, wrong in workspace.damage(record).items():
-            return Found(where=path, figure=f"{wrong}: its SHA-256 differs")
+            return Found(where=path, figure=f"it {wrong}")
     return None
 
 

@@ -1,4 +1,4 @@
-"""The faults of the self-test in the order in which they are told, each with the gate that has to catch it."""
+"""The faults of the self-test in the order of the table, each with the gate that has to catch it."""
 
 from __future__ import annotations
 
@@ -107,16 +107,15 @@ def slower(specimen: Specimen, folder: Path) -> Found | None:
     Raises:
         Undecided: it stays too noisy.
     """
+    told = ""
     for turn, seconds in enumerate(_SECONDS):
         copy: Runner = Slowed(specimen.onnx_runner(), SLOWDOWN)
         timing = gates.latency(specimen, copy, turn, seconds)
         copy.close()
         if timing.found or timing.smallest_effect <= SLOWDOWN:
             return timing.found
-    raise Undecided(
-        f"measured {timing.interval} times as long; this machine shows no less than "
-        f"{timing.smallest_effect:.0%} now: run it again when it is quiet"
-    )
+        told = f"{timing.interval}; this machine shows no less than {timing.smallest_effect:.0%} now"
+    raise Undecided(f"{told}: run it again when it is quiet")
 
 
 def flipped_byte(specimen: Specimen, folder: Path) -> Found | None:
@@ -146,7 +145,7 @@ FAULTS: tuple[Fault, ...] = (
     _graph("scale off by two", faults.scale_off_by_two),
     Fault(name="profile too wide", gate="refusal", ask=too_wide),
     Fault(name="profile too narrow", gate="parity", ask=too_narrow),
-    Fault(name="engine of another profile", gate="engine", ask=other_build),
+    Fault(name="engine for other sizes", gate="engine", ask=other_build),
     Fault(name="FP32 named fp16", gate="precision", ask=fp32_named_fp16),
     Fault(name="one FP32 layer in fp16", gate="precision", ask=one_fp32_layer),
     _graph("only at remainder 3", faults.at_remainder_3),

@@ -87,7 +87,7 @@ class BehindProfiles:
 
 
 def saved_outputs(specimen: Specimen, profiles: Sequence[Profile], seed: int, path: Path) -> Path:
-    """Outputs as ``--save-outputs`` keeps them on a machine whose engine has these profiles; gives ``path``."""
+    """Write the outputs that ``--save-outputs`` keeps where an engine has these profiles; gives ``path``."""
     runner = BehindProfiles(specimen.onnx_runner(), profiles)
     images = specimen.images(seed)
     recorder = Recorder(images, specimen.session.options.data, specimen.session.profiles)

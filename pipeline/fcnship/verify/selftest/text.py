@@ -31,9 +31,9 @@ def print_selftest(found: SelfTest, console: Console) -> None:
     for each in found.clean:
         for gate, failure in each.failures:
             console.print(Text(printable(f"clean pass {each.number} failed, {gate}: {failure}"), "bold red"))
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for head in _HEADS:
-        shown.add_column(head, overflow="fold")
+        shown.add_column(head, overflow="fold", no_wrap=head == _HEADS[0])
     for outcome in found.outcomes:
         fault, where, figure = (Text(printable(t)) for t in (outcome.fault, outcome.where, outcome.figure))
         shown.add_row(fault, Text(_result(outcome), _STYLES[outcome.status]), where, figure)
