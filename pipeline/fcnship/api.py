@@ -90,6 +90,7 @@ def validate(
     size: str | Size | None = None,
     variant: Sequence[str] = (),
     try_fix: bool = False,
+    min_accuracy: float | None = None,
     max_slowdown: float | None = None,
     baseline: str | Path | None = None,
     profile: Profiles = (),
@@ -106,8 +107,9 @@ def validate(
     ``rtol`` (of the largest output) take the place of the measured tolerance. ``save_outputs`` keeps the
     outputs for another machine's ``load_outputs``. ``attribute`` ranks the layers of the ONNX variants (or of
     those that ``variant`` names) by the error that they add, at ``size`` or where it is worst, and
-    ``try_fix`` tries what it suggests. ``max_slowdown`` and ``baseline`` are those of ``build``
-    and belong to a run folder; ``profile``, ``data``, ``seed``, ``value_range`` and ``out`` belong to files.
+    ``try_fix`` tries what it suggests. ``min_accuracy``, ``max_slowdown`` and ``baseline`` are those of
+    ``build`` and belong to a run folder; ``profile``, ``data``, ``seed``, ``value_range`` and ``out`` belong
+    to files.
 
     Raises:
         FcnshipError: as ``build`` does.
@@ -125,7 +127,8 @@ def validate(
         attribute_variants=tuple(variant),
         try_fix=try_fix,
     )
-    gates: dict[str, Any] = {} if max_slowdown is None else {"max_slowdown": max_slowdown}
+    limits = {"min_accuracy": min_accuracy, "max_slowdown": max_slowdown}
+    gates: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
     gates |= {"baseline": Path(baseline)} if baseline else {}
     of_files = {"profile": profile, "data": data, "seed": seed, "value-range": value_range, "out": out}
     of_files = {key: value for key, value in of_files.items() if value}
@@ -135,7 +138,7 @@ def validate(
         return run_again(options, ("validate", "report"), events, checks)
     if len(paths) == 1 and not load_outputs:
         options_of(Path(paths[0]))
-    _refuse_options(gates, "files are not timed: latency is measured in a run folder")
+    _refuse_options(gates, "accuracy and latency are measured in a run folder")
     return _of_files(tuple(map(Path, paths)), checks, of_files, events)
 
 

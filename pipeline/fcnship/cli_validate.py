@@ -48,6 +48,10 @@ def validate(
     try_fix: Annotated[
         bool, typer.Option("--try-fix", help="Keep the worst layers in FP32, and measure what it helps.")
     ] = False,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="RUN: fail if a variant is right less often at any size."),
+    ] = None,
     max_slowdown: Annotated[
         float | None,
         typer.Option(metavar="RATIO", help="RUN: fail if a variant takes longer than this."),
@@ -89,6 +93,7 @@ def validate(
             size=size or None,
             variant=variant or (),
             try_fix=try_fix,
+            min_accuracy=min_accuracy,
             max_slowdown=max_slowdown,
             baseline=baseline,
             profile=profile or (),

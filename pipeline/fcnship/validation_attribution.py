@@ -11,7 +11,8 @@ from fcnship.events import Events
 from fcnship.runners.files import ModelFileOpened, kind_of
 from fcnship.validation_subject import FilesSubject
 from fcnship.verify.attribution.ask import Ask, why_not
-from fcnship.verify.attribution.attribution import Attribution, Candidate
+from fcnship.verify.attribution.attributed import Candidate
+from fcnship.verify.attribution.attribution import Attribution
 from fcnship.verify.checks import Checks
 
 

@@ -26,7 +26,8 @@ from fcnship.graph.onnx_layers import layers_of
 from fcnship.precision.fp16 import narrowed
 from fcnship.recipe import Recipe
 from fcnship.sizes import Size
-from fcnship.verify.attribution.attribution import Attribution, Candidate, Place
+from fcnship.verify.attribution.attributed import Candidate, Place
+from fcnship.verify.attribution.attribution import Attribution
 from fcnship.verify.image_batches import ImageBatches
 
 REPOSITORY = Path(__file__).parents[2]

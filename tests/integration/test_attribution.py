@@ -24,7 +24,8 @@ from fcnship.graph.onnx_export import export
 from fcnship.hashing import sha256_of_file
 from fcnship.precision.fp16 import narrowed
 from fcnship.sizes import Size
-from fcnship.verify.attribution.attribution import Attribution, Candidate, Place
+from fcnship.verify.attribution.attributed import Candidate, Place
+from fcnship.verify.attribution.attribution import Attribution
 from fcnship.verify.attribution.cut_graph import CutGraph
 from fcnship.verify.attribution.layer_errors import layer_errors
 from fcnship.verify.attribution.references import KerasReference
@@ -292,9 +293,8 @@ def _built_so(run: Path, edit: faults.Edit) -> None:
     before = sha256_of_file(path)
     faults.faulty(path, edit, path)
     for about in run.glob("engines/*.json"):
-        about.write_text(
-            about.read_text(encoding="utf-8").replace(before, sha256_of_file(path)), encoding="utf-8"
-        )
+        text = about.read_text(encoding="utf-8").replace(before, sha256_of_file(path))
+        about.write_text(text, encoding="utf-8")
     record = read(run / "run.json")
     for artifact in (artifact for stage in record["stages"] for artifact in stage["artifacts"]):
         file = run / artifact["path"]

@@ -15,7 +15,8 @@ from fcnship.errors import UsageError
 from fcnship.graph.onnx_layers import KEY, Layer
 from fcnship.sizes import Size
 from fcnship.verify.attribution.ask import Ask, why_not
-from fcnship.verify.attribution.attribution import Attribution, Candidate, NotCut, Place
+from fcnship.verify.attribution.attributed import Candidate, Place
+from fcnship.verify.attribution.attribution import Attribution, NotCut
 from fcnship.verify.attribution.cut_graph import CutGraph, reads
 from fcnship.verify.attribution.cuts import cuts_of_onnx
 from fcnship.verify.attribution.layer_errors import LayerError, ranked

@@ -164,6 +164,13 @@ def test_fixed_bounds_are_those_asked_for() -> None:
             FixedBounds(measured=Wide(), atol=wrong)
 
 
+def test_a_tolerance_that_was_asked_for_is_that_of_every_precision() -> None:
+    off = Answering("onnx-fp16", lambda images: honest(images) + 2e-3)
+    for atol, passed in ((1e-3, False), (3e-3, True)):
+        rows = swept(off, bounds=FixedBounds(measured=Wide(), atol=atol)).parity
+        assert {(row["tolerance"], row["passed"]) for row in rows} == {(atol, passed)}
+
+
 def test_a_floor_that_is_small_by_luck_is_lifted_to_the_typical_one() -> None:
     images = np.zeros((1, 8, 8, 1), np.float32)
     bounds = PooledBounds(measured=Wide(1e-6, 1e-9), typical=1e-7)

@@ -11,7 +11,8 @@ from fcnship.sizes import Size
 from fcnship.stages.onnx import FILE as ONNX_FILE
 from fcnship.stages.run_parity import image_batches
 from fcnship.verify.attribution.ask import Ask, why_not
-from fcnship.verify.attribution.attribution import Attribution, Candidate
+from fcnship.verify.attribution.attributed import Candidate
+from fcnship.verify.attribution.attribution import Attribution
 from fcnship.verify.checks import Checks
 
 Row = Mapping[str, Any]

@@ -10,7 +10,7 @@ import numpy as np
 
 from fcnship.runners import Runner, Unrunnable, precision_of, run
 from fcnship.sizes import Size
-from fcnship.verify.bounds import Bounds, Prediction, tolerance_of
+from fcnship.verify.bounds import Bounds, FixedBounds, Prediction, tolerance_of
 from fcnship.verify.budget import budget_rows
 from fcnship.verify.parity import CONSTANT, Array, as_shaped, parity_row
 
@@ -49,13 +49,18 @@ class Subject:
         """For each precision whose error is predicted, the error on these images."""
         return {precision: found.at(size, images, expected) for precision, found in self.predictions.items()}
 
+    def allowed(self, variant: str, tolerance: float, predicted: Mapping[str, float]) -> float:
+        """What is tolerated of a variant; where a tolerance was asked for, that of every precision."""
+        if isinstance(self.bounds, FixedBounds):
+            return tolerance
+        return tolerance_of(variant, tolerance, predicted.get(precision_of(variant)))
+
     def row(self, candidate: Runner, size: Size, batch: int) -> dict[str, Any]:
         """One parity row, from scratch."""
         images = self.images(size, batch)
         expected = run(self.reference, images)
         tolerance, noise = self.bounds.at(size, images, expected)
-        predicted = self.predicted(size, images, expected).get(precision_of(candidate.variant))
-        allowed = tolerance_of(candidate.variant, tolerance, predicted)
+        allowed = self.allowed(candidate.variant, tolerance, self.predicted(size, images, expected))
         answer = answer_of(candidate, images)
         named = candidate.variant, self.reference.variant
         return parity_row(*named, images, answer, expected, allowed, noise)
@@ -93,7 +98,7 @@ def sweep(
                 found.refusals.append(_refusal(candidate.variant, images, candidate.refuses(images)))
             elif served or answer is not REFUSED:
                 named = candidate.variant, subject.reference.variant
-                allowed = tolerance_of(candidate.variant, tolerance, predicted.get(precision_of(named[0])))
+                allowed = subject.allowed(candidate.variant, tolerance, predicted)
                 found.parity.append(parity_row(*named, images, answer, expected, allowed, noise))
         arrays = {subject.reference.variant: expected, **_arrays(answers)}
         found.budget += budget_rows(images, subject.reference.variant, arrays)

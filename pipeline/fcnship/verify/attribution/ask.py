@@ -9,7 +9,8 @@ from typing import Any
 
 from fcnship.errors import FcnshipError, UsageError
 from fcnship.sizes import Size
-from fcnship.verify.attribution.attribution import Attribution, Candidate, NotCut, Place, skipped
+from fcnship.verify.attribution.attributed import Candidate, Place, skipped
+from fcnship.verify.attribution.attribution import Attribution, NotCut
 from fcnship.verify.checks import Checks
 
 Row = Mapping[str, Any]

@@ -133,8 +133,7 @@ class Piece:
     def __call__(self, tensors: Mapping[str, Array]) -> Array:
         """The target, from tensors by name."""
         given = {name: np.ascontiguousarray(tensors[name]) for name in self._edges}
-        found: Array = self._session.run(None, {**given, **self._large})[0]
-        return found
+        return np.asarray(self._session.run(None, {**given, **self._large})[0])
 
 
 def reads(node: Any) -> Iterator[str]:

@@ -19,7 +19,10 @@ Array = np.ndarray[Any, Any]
 class Reference(Protocol):
     """Gives the right tensors one by one, in the order of the cuts; ``order`` is that of a map's axes."""
 
-    order: Layout
+    @property
+    def order(self) -> Layout:
+        """Where channels stand in its maps."""
+        ...
 
     def cuts(self, graph: CutGraph) -> list[Cut]:
         """Where the candidate is cut."""
@@ -33,10 +36,9 @@ class Reference(Protocol):
 class KerasReference:
     """A Keras model, run layer by layer."""
 
-    order: Layout = "nhwc"
-
     def __init__(self, model: Any) -> None:
         self.model = model
+        self.order: Layout = "nhwc"
         self._steps = steps_of(model)
 
     def cuts(self, graph: CutGraph) -> list[Cut]:
@@ -53,7 +55,8 @@ class OnnxReference:
     """Another ONNX graph whose tensors have the same names."""
 
     def __init__(self, graph: CutGraph, layout: Layout) -> None:
-        self.graph, self.order = graph, layout
+        self.graph = graph
+        self.order: Layout = layout
         self._computed = graph.as_computed()
 
     def cuts(self, graph: CutGraph) -> list[Cut]:
