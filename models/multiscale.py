@@ -11,14 +11,14 @@ from keras import layers, ops
 
 VALUE_RANGE = (0, 255)
 TRAINING = {
-    "steps": 1100,
+    "steps": 1300,
     "steps_per_image": 0.1,
     "most_steps": 9000,
     "pixels": 3 << 16,  # a batch, whatever its size
     "most_images": 128,
     "growth": 0.375,
-    "near_largest": 0.1,  # of the batches: a large image costs much and teaches little that is new
-    "any_shape": 0.1,  # of the batches: a figure somewhere in an image as long as the profile allows
+    "near_largest": 0.15,  # of the batches: a large image costs much and teaches little that is new
+    "any_shape": 0.15,  # of the batches: a figure somewhere in an image as long as the profile allows
 }
 AUGMENT = {"shift": 0.03, "scale": 0.05, "rotate": 5, "shear": 0.06}  # shares of a side, degrees
 SCALES = 3

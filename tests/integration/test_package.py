@@ -134,7 +134,7 @@ def test_the_shipped_recipe_is_found(installed: Installed, tmp_path: Path) -> No
     done = installed.run("fcnship", "explain", "multiscale", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
-    assert (facts["total_stride"], facts["receptive_field"], facts["minimum_size"]) == (32, 239, 1)
+    assert (facts["total_stride"], facts["receptive_field"], facts["minimum_size"]) == (32, 252, 4)
 
 
 def test_it_builds_outside_the_checkout(installed: Installed, tmp_path: Path) -> None:

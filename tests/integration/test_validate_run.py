@@ -23,12 +23,16 @@ def built_faulty(run: Path, edit: faults.Edit) -> None:
     """Put a fault into the run's ONNX file as if it had been built so."""
     path = run / "onnx/fp32.onnx"
     faults.faulty(path, edit, path)
+    for about in run.glob("engines/*-fp32.json"):  # as if the engine were of this file too
+        told = read(about) | {"onnx_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        about.write_text(json.dumps(told), encoding="utf-8")
     record = read(run / "run.json")
     for stage in record["stages"]:
         for artifact in stage["artifacts"]:
-            if artifact["path"] == "onnx/fp32.onnx":
-                artifact["bytes"] = path.stat().st_size
-                artifact["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+            if artifact["path"] == "onnx/fp32.onnx" or artifact["path"].endswith("-fp32.json"):
+                changed = run / artifact["path"]
+                artifact["bytes"] = changed.stat().st_size
+                artifact["sha256"] = hashlib.sha256(changed.read_bytes()).hexdigest()
     (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
 
 

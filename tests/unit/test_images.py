@@ -110,11 +110,11 @@ def test_the_same_chance_gives_the_same_changes() -> None:
 @pytest.mark.parametrize(
     ("own", "size", "known"),
     [
-        ("8", "28x224", "28x62"),
-        ("8", "224x28", "62x28"),
-        ("8", "40x84", "40x84"),  # 2.1 to 1 is still stretched
-        ("8x16", "28x224", "28x123"),
-        ("16x8", "28x224", "28x31"),
+        ("8", "28x224", "28x56"),
+        ("8", "224x28", "56x28"),
+        ("8", "40x80", "40x80"),  # 2 to 1 is still stretched
+        ("8x16", "28x224", "28x112"),
+        ("16x8", "28x224", "28x28"),
         ("8", "1x100", "1x2"),
     ],
 )

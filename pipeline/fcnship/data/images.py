@@ -10,7 +10,7 @@ from fcnship.recipe import Augment
 from fcnship.sizes import Size
 
 Images = np.ndarray[Any, Any]
-MOST_STRETCH = 2.2
+MOST_STRETCH = 2.0
 
 
 def resize(images: Images, size: Size) -> Images:

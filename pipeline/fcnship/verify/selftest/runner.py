@@ -45,7 +45,7 @@ def selftest(run: Path | None, clean: int, events: Events, faults: Sequence[Faul
     events.stage_started("selftest")
     chosen = run or (DEFAULT_RUN if (DEFAULT_RUN / "run.json").is_file() else None)
     with tempfile.TemporaryDirectory(prefix="fcnship-selftest-") as folder:
-        trial = _Trial(Path(folder), events, clean + len(faults))
+        trial = Trial(Path(folder), events, clean + len(faults))
         specimen = Specimen.copy_of(chosen, Path(folder)) if chosen else small_network(Path(folder))
         passes = []
         for number in range(1, clean + 1):
@@ -64,7 +64,7 @@ def selftest(run: Path | None, clean: int, events: Events, faults: Sequence[Faul
     )
 
 
-class _Trial:
+class Trial:
     """Puts faults into copies in a scratch folder, and tells how far it is."""
 
     def __init__(self, scratch: Path, events: Events, total: int) -> None:
