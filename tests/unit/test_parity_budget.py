@@ -92,7 +92,7 @@ def test_every_renderer_tells_it(report: dict[str, Any]) -> None:
         assert "Error budget" in text
     assert "&lt;noise&gt;" in page
     assert "&lt;noise&gt;" in markdown
-    assert page.count('class="plot wide"') == 3
+    assert page.count('class="plot wide"') == 4  # accuracy, latency, error and budget
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def test_a_pad_is_moved_by_one(padding: dict[str, Any], differs_at: list[int], s
 
 def test_a_pad_keeps_the_size_of_the_map() -> None:
     for padding in (SAME, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}):
-        assert changes(faults.pad_off_by_one, images(15, 18), network(padding, map_=True)).shape == (
+        assert changes(faults.pad_off_by_one, images(15, 20), network(padding, map_=True)).shape == (
             1,
             5,
             3,
@@ -320,7 +320,7 @@ class Machine:
 def test_a_machine_that_is_too_noisy_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seconds = []
 
-    def noisy(specimen: Any, runner: Any, seed: int, most: float) -> gates.Timing:
+    def noisy(specimen: Any, slowdown: float, seed: int, most: float) -> gates.Timing:
         seconds.append(most)
         return gates.Timing(found=None, interval="0.9-1.1x, limit 1.015", smallest_effect=0.08)
 

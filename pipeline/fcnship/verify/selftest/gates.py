@@ -29,6 +29,7 @@ from fcnship.verify.parity import NO_NUMBER
 from fcnship.verify.ratios import ZONE
 from fcnship.verify.schedule import Case
 from fcnship.verify.selftest.outcome import Found
+from fcnship.verify.selftest.slowed import Slowed
 from fcnship.verify.selftest.specimen import Specimen
 
 Row = Mapping[str, Any]
@@ -128,15 +129,17 @@ class Timing:
     smallest_effect: float
 
 
-def latency(specimen: Specimen, runner: Runner, seed: int, seconds: float) -> Timing:
-    """A variant's time over that of the same file opened once more, at the smallest size, as a gate."""
-    first, images = specimen.onnx_runner(), specimen.images(seed)
+def latency(specimen: Specimen, slowdown: float, seed: int, seconds: float) -> Timing:
+    """The ONNX file's copy over the file itself at the smallest size, as a gate; the copy may be slowed."""
+    # Both wait, the one for nothing, so that what is measured is the slowdown and not the waiting's own cost.
+    runners: list[Runner] = [Slowed(specimen.onnx_runner(), share) for share in (0.0, slowdown)]
     case = Case(size=specimen.smallest, batch=specimen.session.profiles[0].batch[0])
-    runner.variant = "copy"
+    images = specimen.images(seed)
     rows, _ = latency_rows(
-        [first, runner], [case], lambda case: images(case.size, case.batch), seconds=seconds, seed=seed
+        runners, [case], lambda case: images(case.size, case.batch), seconds=seconds, seed=seed
     )
-    first.close()
+    for runner in runners:
+        runner.close()
     row = judged(rows, ALLOWED)[-1]
     told = f"{row['ratio_low']:.3f}-{row['ratio_high']:.3f}x, limit {ALLOWED:g}"
     found = Found(where=where_text(row), figure=told) if latency_reasons([row], None) else None

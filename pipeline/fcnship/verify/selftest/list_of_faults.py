@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fcnship.runners import Runner
 from fcnship.sizes import Profile
 from fcnship.verify.selftest import faults, gates, profile_faults
 from fcnship.verify.selftest.faults import Inject, NoPlace
 from fcnship.verify.selftest.outcome import Found, Gate
-from fcnship.verify.selftest.slowed import Slowed
 from fcnship.verify.selftest.specimen import ONNX, Specimen, narrowed_file
 
 SLOWDOWN = 0.03
@@ -109,9 +107,7 @@ def slower(specimen: Specimen, folder: Path) -> Found | None:
     """
     told = ""
     for turn, seconds in enumerate(_SECONDS):
-        copy: Runner = Slowed(specimen.onnx_runner(), SLOWDOWN)
-        timing = gates.latency(specimen, copy, turn, seconds)
-        copy.close()
+        timing = gates.latency(specimen, SLOWDOWN, turn, seconds)
         if timing.found or timing.smallest_effect <= SLOWDOWN:
             return timing.found
         told = f"{timing.interval}; this machine shows no less than {timing.smallest_effect:.0%} now"
