@@ -20,7 +20,7 @@ from fcnship.verify.attribution.attribution import Attribution, NotCut
 from fcnship.verify.attribution.cut_graph import CutGraph, reads
 from fcnship.verify.attribution.cuts import cuts_of_onnx
 from fcnship.verify.attribution.layer_errors import LayerError, ranked
-from fcnship.verify.attribution.suggestion import flags, next_suggested, suggested
+from fcnship.verify.attribution.suggestion import flags, next_suggested, stands_out, suggested, suggestion
 from fcnship.verify.attribution.trial import kept_already, ranges_of, remade
 from fcnship.verify.checks import Checks
 from fcnship.verify.image_batches import ImageBatches
@@ -259,7 +259,14 @@ def test_the_layers_that_dominate_are_suggested() -> None:
     errors = [error(0, 0.01), error(1, 0.2), error(2, 0.15), error(3, 0.02)]
     assert suggested(errors, paths) == ["layer1", "layer2"]
     assert next_suggested(errors, paths, ["layer1", "layer2"]) == ["layer1", "layer2", "layer3"]
-    assert suggested([error(place, 0.1) for place in range(6)], paths) == ["layer0"]
+    assert stands_out(errors)
+    alike = [error(place, 0.1) for place in range(6)]
+    assert suggested(alike, paths) == ["layer0"]
+    told = suggestion("onnx-fp16", "fp16", ["layer0"], alike)
+    assert told and told["text"].startswith(
+        "onnx-fp16: no layer stands out; it is more exact if built again with"
+    )
+    assert suggestion("onnx-fp32", "fp32", ["layer0"], alike) is None
     assert suggested([error(0, 0.0)], paths) == []
     assert flags(["a", "b c"]) == "--keep-fp32 a --keep-fp32 'b c'"
 

@@ -304,7 +304,7 @@ class Waits:
 
 
 def test_a_slowed_runner_waits_for_a_share_of_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 1.0, 1.01, 1.02, 1.04, 9.0])
+    clock = iter([0.0, 1.0, 1.0, 1.01, 1.02, 1.04, 9.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     assert Slowed(Waits(), 0.03).infer("x") == "x"
     assert next(clock) == 9.0

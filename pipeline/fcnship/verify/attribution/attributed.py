@@ -59,7 +59,7 @@ class Attributed:
     def tried(self, cases: Sequence[tuple[Size, int]], fp32: Path | None) -> list[dict[str, Any]]:
         """The suggestion tried; a wider one, three times at most, while half of the error or more is left."""
         precision, layers = precision_of(self.candidate.variant), self.layers
-        if suggestion(self.candidate.variant, precision, layers) is None:
+        if suggestion(self.candidate.variant, precision, layers, self.errors) is None:
             return []
         with tempfile.TemporaryDirectory(prefix="fcnship-") as folder:
             source = fp32 or self.attribution.fp32_of(Path(folder), self.candidate.layout)
@@ -91,7 +91,7 @@ class Attributed:
             "rows": rows,
             "trials": list(trials),
         }
-        advice = suggestion(variant, precision, kept)
+        advice = suggestion(variant, precision, kept, self.errors)
         return {**found, "suggestion": advice} if advice else found
 
     def _row(self, error: LayerError, step: float) -> dict[str, Any]:

@@ -120,6 +120,8 @@ def _kept_paths(graph: CutGraph, errors: Sequence[LayerError]) -> dict[int, tupl
     labels = layers_of(graph.model)
     found = {}
     for error in errors:
-        names = [graph.nodes[place].name for cut in error.cuts for place in cut.nodes]
+        nodes = [graph.nodes[place] for cut in error.cuts for place in cut.nodes]
+        # A cast is named after the layer before, which has no part in this one's error.
+        names = [node.name for node in nodes if node.op_type != "Cast"]
         found[error.place] = tuple(dict.fromkeys(labels[name].path for name in names if name in labels))
     return found

@@ -51,12 +51,21 @@ def flags(layers: Sequence[str]) -> str:
     return " ".join(f"--keep-fp32 {shlex.quote(layer)}" for layer in layers)
 
 
-def suggestion(variant: str, precision: str, layers: Sequence[str]) -> dict[str, Any] | None:
+def stands_out(errors: Sequence[LayerError]) -> bool:
+    """Whether few layers add much more than the others."""
+    worst = max(error.local for error in errors)
+    return sum(error.local >= _SHARE_OF_WORST * worst for error in errors) <= MOST_LAYERS
+
+
+def suggestion(
+    variant: str, precision: str, layers: Sequence[str], errors: Sequence[LayerError]
+) -> dict[str, Any] | None:
     """What the report says of it; None for FP32, where there is nothing to keep."""
     if precision not in ("fp16", "int8") or not layers:
         return None
+    how = "build it again" if stands_out(errors) else "no layer stands out; it is more exact if built again"
     return {
         "layers": list(layers),
         "flags": flags(layers),
-        "text": f"{variant}: build it again with {flags(layers)}",
+        "text": f"{variant}: {how} with {flags(layers)}",
     }

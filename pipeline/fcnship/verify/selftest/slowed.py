@@ -19,7 +19,8 @@ class Slowed:
         """One call and the wait."""
         start = time.perf_counter()
         outputs = self._runner.infer(prepared)
-        end = start + (time.perf_counter() - start) * (1 + self._share)
+        took = time.perf_counter() - start
+        end = time.perf_counter() + took * self._share
         while time.perf_counter() < end:
             pass
         return outputs
