@@ -48,7 +48,7 @@ def scale_halved(made: Graph, original: Graph) -> Graph:
 
 
 def zero_point(made: Graph, original: Graph) -> Graph:
-    change(made, "Relu:0/zero_point", lambda zero: zero + 3)
+    change(made, "int8/zero", lambda zero: zero + 3)
     return made
 
 

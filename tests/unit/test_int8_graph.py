@@ -46,9 +46,9 @@ def test_every_layer_with_weights_has_pairs_of_its_own() -> None:
         narrow = producer(INT8, widen.input[0])
         assert (narrow.op_type, widen.op_type) == ("QuantizeLinear", "DequantizeLinear")
         assert narrow.input[0] == original.input[0]
-        assert (narrow.name, widen.name) == (f"{name}/QuantizeLinear", f"{name}/DequantizeLinear")
+        assert (narrow.name, widen.name) == (f"{name}/Q", f"{name}/DQ")
         weight = producer(INT8, node.input[1])
-        assert weight.name == f"{name}/weight/DequantizeLinear"
+        assert weight.name == f"{name}/weight/DQ"
         assert values[weight.input[0]].data_type == TensorProto.INT8
         assert node.input[2] == original.input[2], "the bias stays as it is"
         assert values[node.input[2]].data_type == TensorProto.FLOAT
@@ -138,7 +138,7 @@ def test_a_weight_of_two_calls_is_stored_once() -> None:
     values = constants(INT8)
     assert "shared/kernel/int8" in values
     assert "shared/kernel" not in values, "the float32 weight is not carried along"
-    assert len([name for name in values if name.startswith("shared/kernel")]) == 3 + 1  # its bias
+    assert len([name for name in values if name.startswith("shared/kernel")]) == 2 + 1  # its scales; its bias
 
 
 def test_transposed_and_plain_products_have_scales_of_output_channels() -> None:
@@ -193,7 +193,7 @@ def one_scale_of_a_pair(model: onnx.ModelProto) -> None:
     name = "conv2d/Relu:0/scale"
     twice = numpy_helper.from_array(np.asarray(constants(model)[name] * np.float32(2)), "twice")
     model.graph.initializer.append(twice)
-    node_named(model, "conv2d_1/BiasAdd/DequantizeLinear").input[1] = "twice"
+    node_named(model, "conv2d_1/BiasAdd/DQ").input[1] = "twice"
 
 
 def weight_scale_off_by_two(model: onnx.ModelProto) -> None:
@@ -204,13 +204,16 @@ def weight_scale_off_by_two(model: onnx.ModelProto) -> None:
 
 
 def zero_point_of_three(model: onnx.ModelProto) -> None:
-    store(model, "conv2d/Relu:0/zero_point", np.int8(3))
+    model.graph.initializer.append(numpy_helper.from_array(np.asarray(3, np.int8), "three"))
+    for node in ("Q", "DQ"):
+        node_named(model, f"conv2d_1/BiasAdd/{node}").input[2] = "three"
 
 
 def zero_point_of_a_channel(model: onnx.ModelProto) -> None:
-    zeros = constants(model)["dense/kernel/zero_point"].copy()
+    zeros = np.zeros(5, np.int8)
     zeros[2] = 1
-    store(model, "dense/kernel/zero_point", zeros)
+    model.graph.initializer.append(numpy_helper.from_array(zeros, "zeros"))
+    node_named(model, "dense/MatMul/weight/DQ").input[2] = "zeros"
 
 
 def weight_changed(model: onnx.ModelProto) -> None:
@@ -227,7 +230,7 @@ def layer_skipped(model: onnx.ModelProto) -> None:
 
 
 def pair_shared(model: onnx.ModelProto) -> None:
-    node_named(model, "early/Mean").input[0] = "depthwise/BiasAdd/DequantizeLinear:0"
+    node_named(model, "early/Mean").input[0] = "depthwise/BiasAdd/DQ:0"
 
 
 def bias_changed(model: onnx.ModelProto) -> None:

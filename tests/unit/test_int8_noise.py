@@ -51,12 +51,12 @@ def widened_with_another_scale(model: onnx.ModelProto) -> None:
     name = "conv2d/Relu:0/scale"
     four = np.asarray(constants(model)[name] * np.float32(8))
     model.graph.initializer.append(numpy_helper.from_array(four, "eight"))
-    node_named(model, "conv2d_1/BiasAdd/DequantizeLinear").input[1] = "eight"
+    node_named(model, "conv2d_1/BiasAdd/DQ").input[1] = "eight"
 
 
 def zero_point_on_one_side(model: onnx.ModelProto) -> None:
     model.graph.initializer.append(numpy_helper.from_array(np.array(60, np.int8), "sixty"))
-    node_named(model, "shared/BiasAdd/DequantizeLinear").input[2] = "sixty"
+    node_named(model, "shared/BiasAdd/DQ").input[2] = "sixty"
 
 
 def clipped_to_a_tenth(model: onnx.ModelProto) -> None:

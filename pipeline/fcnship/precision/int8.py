@@ -184,11 +184,9 @@ class _Pairs:
 
         tensor, name = node.input[_IMAGE], node.name
         constants = self._constants(node, _IMAGE, tensor)
-        narrow, wide = f"{name}/QuantizeLinear:0", f"{name}/DequantizeLinear:0"
-        quantize = helper.make_node(
-            "QuantizeLinear", [tensor, *constants], [narrow], f"{name}/QuantizeLinear"
-        )
-        widen = helper.make_node("DequantizeLinear", [narrow, *constants], [wide], f"{name}/DequantizeLinear")
+        narrow, wide = f"{name}/Q:0", f"{name}/DQ:0"
+        quantize = helper.make_node("QuantizeLinear", [tensor, *constants], [narrow], f"{name}/Q")
+        widen = helper.make_node("DequantizeLinear", [narrow, *constants], [wide], f"{name}/DQ")
         self._graph.node.extend([quantize, widen])
         return wide
 
@@ -196,7 +194,7 @@ class _Pairs:
         """The tensor to read instead of the node's weight, which is stored as int8."""
         from onnx import helper
 
-        weight, name = node.input[_WEIGHT], f"{node.name}/weight/DequantizeLinear"
+        weight, name = node.input[_WEIGHT], f"{node.name}/weight/DQ"
         theirs = self._dequantizer(node, _WEIGHT)
         narrow = self._store(theirs.input[0], f"{weight}/int8")
         constants = self._constants(node, _WEIGHT, weight)
@@ -208,9 +206,13 @@ class _Pairs:
         return f"{name}:0"
 
     def _constants(self, node: NodeProto, place: int, tensor: str) -> list[str]:
-        """Names of the scale and the zero point, stored once for each tensor."""
+        """Names of the scale, stored once for each tensor, and of the zero point, once for all of its length.
+
+        All zero points are 0. They are written all the same: TensorRT's older parsers want them.
+        """
         _, scale, zero = self._dequantizer(node, place).input
-        return [self._store(scale, f"{tensor}/scale"), self._store(zero, f"{tensor}/zero_point")]
+        channels = "_".join(map(str, ("zero", *self._values[zero].dims)))
+        return [self._store(scale, f"{tensor}/scale"), self._store(zero, f"int8/{channels}")]
 
     def _dequantizer(self, node: NodeProto, place: int) -> NodeProto:
         """What feeds the node's input in the quantizer's graph.
