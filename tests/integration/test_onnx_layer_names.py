@@ -7,11 +7,14 @@ from typing import Any
 
 import keras
 import onnx
+import pytest
 from keras import layers
 
+from fcnship.errors import UsageError
 from fcnship.graph.network import network_from_keras
 from fcnship.graph.onnx_export import export
-from fcnship.graph.onnx_layers import Layer, layers_of
+from fcnship.graph.onnx_layers import Layer, layers_of, merged_layers
+from fcnship.precision.places import known_layers
 
 
 def network() -> Any:
@@ -50,6 +53,23 @@ def test_every_node_has_its_layer(tmp_path: Path) -> None:
         *(Layer(path, call) for path in ("inner/a b", "inner/r", "shared") for call in (1, 2)),
     }
     assert set(found.values()) <= {Layer(node.name, node.call) for node in network_from_keras(model).nodes}
+
+
+def test_a_convolution_that_went_into_its_batch_normalization_is_known(tmp_path: Path) -> None:
+    image = keras.Input((None, None, 1), name="image")
+    x = layers.Conv2D(4, 3, use_bias=False, name="plain")(image)
+    x = layers.BatchNormalization(name="plain_bn")(x)
+    x = layers.Conv2D(4, 3, name="biased")(x)
+    x = layers.BatchNormalization(name="biased_bn")(x)
+    model = keras.Model(image, layers.GlobalMaxPooling2D(name="all")(x), name="net")
+    for variable in model.variables:
+        variable.assign(variable + 0.01)
+    made = exported(model, tmp_path / "a.onnx")
+    assert {layer.path for layer in layers_of(made).values()} == {"plain_bn", "biased", "all"}
+    assert merged_layers(made) == {"plain": "plain_bn"}
+    assert known_layers(["plain", "biased"], made) == ("plain_bn", "biased")
+    with pytest.raises(UsageError, match="the network has no such layer"):
+        known_layers(["plane"], made)
 
 
 def test_names_do_not_depend_on_what_was_traced_before(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_tensorflow
-from fcnship.graph.onnx_layers import KEY, Layer, as_metadata
+from fcnship.graph.onnx_layers import Layer, as_metadata
 from fcnship.graph.onnx_names import rename
 from fcnship.graph.tracing import convertible_operations, scopes_of_layers, untraceable, write_erfc
 from fcnship.options import Layout
@@ -39,9 +39,9 @@ def export(model: Any, path: Path, layout: Layout, metadata: dict[str, str]) -> 
     before, after = path.with_name("traced.onnx"), path.with_name("folded.onnx")
     layers = _write_traced(model, layout, before)
     folded = _folded(before, after)
-    rename(folded.graph)
+    merged = rename(folded.graph)
     _describe(folded, model, layout)
-    for key, value in {**metadata, KEY: as_metadata(layers)}.items():
+    for key, value in {**metadata, **as_metadata(layers, merged)}.items():
         folded.metadata_props.add(key=key, value=value)
     onnx.save(folded, path)
     del folded  # the checker holds copies of its own
@@ -135,10 +135,11 @@ def _real_transposes() -> Iterator[None]:
 @contextlib.contextmanager
 def _merged_keep_names() -> Iterator[None]:
     """Name a convolution that tf2onnx makes anew, with a bias merged into it, after the one it replaces."""
-    from tf2onnx.graph import Graph
+    from tf2onnx import graph as theirs
     from tf2onnx.utils import make_name
 
-    original = Graph.make_node
+    kind: Any = theirs.Graph
+    original = kind.make_node
 
     def make_node(graph: Any, op_type: str, inputs: Any, *args: Any, **named: Any) -> Any:
         if op_type in ("Conv", "ConvTranspose") and not named.get("name"):
@@ -146,11 +147,11 @@ def _merged_keep_names() -> Iterator[None]:
             named |= {"name": make_name(replaced[0].name)} if replaced else {}
         return original(graph, op_type, inputs, *args, **named)
 
-    Graph.make_node = make_node
+    kind.make_node = make_node
     try:
         yield
     finally:
-        Graph.make_node = original
+        kind.make_node = original
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Which Keras layer each ONNX node belongs to: the export names nodes so, and lists the layers in the file."""
+"""Which Keras layer each ONNX node belongs to: the export names nodes so, and the file lists the layers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-KEY = "fcnship.layers"
+KEY, MERGED = "fcnship.layers", "fcnship.merged"
 
 
 class Layer(NamedTuple):
@@ -38,9 +38,25 @@ def nodes_by_layer(model: Any) -> dict[str, list[str]]:
     return found
 
 
-def as_metadata(scopes: Mapping[str, Layer]) -> str:
-    """The value of the file's metadata entry ``fcnship.layers``."""
-    return json.dumps({scope: list(layer) for scope, layer in scopes.items()}, ensure_ascii=False)
+def merged_layers(model: Any) -> dict[str, str]:
+    """The paths of layers without nodes of their own, each with that of the layer which computes it too."""
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    found: dict[str, str] = json.loads(entries.get(MERGED, "{}"))
+    return found
+
+
+def as_metadata(scopes: Mapping[str, Layer], merged: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The file's metadata entries: ``fcnship.layers`` and, if any, ``fcnship.merged``.
+
+    ``merged`` has nodes that are there no more, by name, each with the node that does their work.
+    """
+    written = {KEY: json.dumps({scope: list(layer) for scope, layer in scopes.items()}, ensure_ascii=False)}
+    paths = {}
+    for before, node in (merged or {}).items():
+        gone, there = _layer(before, scopes), _layer(node, scopes)
+        if gone and there and gone.path != there.path:
+            paths[gone.path] = there.path
+    return written | ({MERGED: json.dumps(paths, ensure_ascii=False)} if paths else {})
 
 
 def _scopes(model: Any) -> dict[str, Layer]:

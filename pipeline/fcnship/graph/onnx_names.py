@@ -8,19 +8,25 @@ from typing import Any
 _COUNTER = re.compile(r"__\d+")
 
 
-def rename(graph: Any) -> None:
+def rename(graph: Any) -> dict[str, str]:
     """Name nodes, their outputs and initializers anew, in the order of the nodes.
 
     tf2onnx appends a counter that runs on through the process, and of equal constants it keeps the name of
     one that the seed of Python's hashes chooses. Names that come from Keras's layers stay. A graph with loops
     or branches is left as it is: theirs refer to names outside.
+
+    Gives, by its old name, the node that each convolution went into which TensorFlow merged with the product
+    behind it (of a BatchNormalization): the weight that it merged still has the convolution's name.
     """
     if any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute):
-        return
+        return {}
     names = {"": "", **{entry.name: entry.name for entry in (*graph.input, *graph.output)}}
     taken = set(names)
+    merged: dict[str, str] = {}
     for node in graph.node:
+        before, is_merged, _ = (node.input[1] if len(node.input) > 1 else "").partition("/merged_input")
         node.name = _free(_COUNTER.sub("", node.name), taken)
+        merged |= {before: node.name} if is_merged else {}
         for place, name in enumerate(node.input):
             if name not in names:
                 names[name] = _free(f"{node.name}/input_{place}", taken)
@@ -32,6 +38,7 @@ def rename(graph: Any) -> None:
     _order(graph.initializer, list(names))
     for tensor in graph.initializer:
         tensor.name = names[tensor.name]
+    return merged
 
 
 def _order(tensors: Any, used: list[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from fcnship.errors import UsageError
-from fcnship.graph.onnx_layers import layers_of
+from fcnship.graph.onnx_layers import layers_of, merged_layers
 
 
 def places_of(model: Any) -> list[str]:
@@ -19,6 +19,18 @@ def places_of(model: Any) -> list[str]:
 def is_kept(place: str, keep: Collection[str]) -> bool:
     """Whether a place is among those to keep, or inside a nested model that is."""
     return any(place == kept or place.startswith(f"{kept}/") for kept in keep)
+
+
+def known_layers(keep: Iterable[str], model: Any, option: str = "--keep-fp32") -> tuple[str, ...]:
+    """The layers to keep; in place of one that was merged into another, that other.
+
+    Raises:
+        UsageError: the network has no such layer.
+    """
+    merged = merged_layers(model)
+    found = tuple(merged.get(layer, layer) for layer in keep)
+    check_known(found, places_of(model), option)
+    return found
 
 
 def check_known(keep: Iterable[str], places: Collection[str], option: str = "--keep-fp32") -> None:

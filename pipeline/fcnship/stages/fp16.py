@@ -16,7 +16,7 @@ from fcnship.graph.cost import cost_of
 from fcnship.graph.onnx_export import INPUT, OUTPUT
 from fcnship.precision.fp16 import LARGEST, narrowed
 from fcnship.precision.fp16_range import Found, leaving
-from fcnship.precision.places import check_known, is_kept, places_of
+from fcnship.precision.places import is_kept, known_layers
 from fcnship.precision.truth import check_file, counted, products_of, widths_of
 from fcnship.runners import to_layout
 from fcnship.session import Session
@@ -99,8 +99,7 @@ class Fp16:
 
 def _kept(session: Session, model: Any) -> list[Found]:
     """Those asked for, then those that leave FP16's range."""
-    asked = session.options.keep_fp32
-    check_known(asked, places_of(model))
+    asked = known_layers(session.options.keep_fp32, model)
     leave = [found for found in leaving(model, _feeds(session)) if not is_kept(found.layer, asked)]
     return [*(Found(layer, "asked for by --keep-fp32") for layer in asked), *leave]
 

@@ -18,7 +18,7 @@ from fcnship.precision.calibrate import Calibrated, calibrate
 from fcnship.precision.calibration import CalibrationRecipe, find_calibration
 from fcnship.precision.drawing import CalibrationSet, draw, sha256_of_image
 from fcnship.precision.int8 import Ranges, calibrated_tensors, quantized, weighted_layers
-from fcnship.precision.places import check_known, is_kept, places_of
+from fcnship.precision.places import is_kept, known_layers
 from fcnship.precision.qdq_check import faults
 from fcnship.precision.sensitivity import Choice, HeldOut, Measure, choose
 from fcnship.session import Session
@@ -137,10 +137,9 @@ def check_quantized(made: Any, original: Any, facts: Mapping[str, Any]) -> None:
 
 def _kept(session: Session, recipe: CalibrationRecipe, model: Any) -> list[dict[str, Any]]:
     """The layers that were asked to stay FP32, by the command line and by the recipe."""
-    places, asked = places_of(model), session.options.keep_fp32
-    check_known(asked, places)
-    check_known(recipe.keep_fp32, places, f"keep_fp32 in {recipe.path}:")
-    by_recipe = [layer for layer in recipe.keep_fp32 if not is_kept(layer, asked)]
+    asked = known_layers(session.options.keep_fp32, model)
+    others = known_layers(recipe.keep_fp32, model, f"keep_fp32 in {recipe.path}:")
+    by_recipe = [layer for layer in others if not is_kept(layer, asked)]
     return [
         *({"layer": layer, "reason": "asked for by --keep-fp32"} for layer in asked),
         *({"layer": layer, "reason": f"kept by the recipe {recipe.name}"} for layer in by_recipe),
