@@ -129,11 +129,18 @@ def _session(options: Options, events: Events | None) -> Session:
 
 
 def named_session(options: Options, events: Events | None) -> Session:
-    """A session whose model and data are there: a misspelt name must not leave an empty run folder behind."""
+    """A session whose model, data and calibration recipe are there.
+
+    A misspelt name must not leave an empty run folder behind, nor be told after the training.
+    """
     from fcnship.recipe import Recipe
 
     session = _session(options, events)
     _ = session.source, session.data_source, session.baseline
+    if "int8" in options.precisions:
+        from fcnship.precision.calibration import find_calibration
+
+        find_calibration(options.calibration)
     if options.value_range and isinstance(session.source, Recipe):
         raise UsageError(
             "--value-range is for saved models",

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STAGES = ["train", "convert", "savedmodel", "onnx", "engine", "validate", "report"]
+STAGES = ["train", "convert", "savedmodel", "onnx", "fp16", "int8", "engine", "validate", "report"]
+# Of a fully convolutional recipe, where no other precision is asked for.
+SKIPPED = ("convert", "fp16", "int8")
 TINY = '''\
 """tiny: two convolutions, three steps."""
 

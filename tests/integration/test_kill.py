@@ -45,6 +45,7 @@ MOMENTS = [
     writes("savedmodel", f"{TEMPORARY}/savedmodel/variables/*"),
     after("savedmodel", 0.2),
     writes("onnx", f"onnx/{TEMPORARY}/*"),
+    after("int8", 0.2),
     writes("engine", f"engines/{TEMPORARY}/*.engine"),
     after("engine", 4.0),
     writes("validate", f"{TEMPORARY}/validation.json"),

@@ -31,7 +31,7 @@ def network() -> Any:
     x = layers.Conv2D(4, 3, name="conv2d")(image)
     x = layers.Conv2D(4, 3, name="conv2d_1")(x)  # the name that TensorFlow would give a second conv2d
     x = inner(inner(x))
-    x = layers.Add(name="joined")([x, shared(shared(x))]) * 2.0
+    x = layers.Rescaling(2.0, name="twice")(layers.Add(name="joined")([x, shared(shared(x))]))
     x = layers.GlobalMaxPooling2D(name="all")(layers.DepthwiseConv2D(3, name="depthwise")(x))
     return keras.Model(image, layers.Dense(3, activation="softmax", name="scores")(x), name="net")
 
@@ -46,10 +46,7 @@ def test_every_node_has_its_layer(tmp_path: Path) -> None:
     found = layers_of(exported(model, tmp_path / "a.onnx"))
     assert len(found) == len(onnx.load(tmp_path / "a.onnx").graph.node)
     assert set(found.values()) == {
-        *(
-            Layer(path, 1)
-            for path in ("conv2d", "conv2d_1", "joined", "multiply", "depthwise", "all", "scores")
-        ),
+        *(Layer(path, 1) for path in ("conv2d", "conv2d_1", "joined", "twice", "depthwise", "all", "scores")),
         *(Layer(path, call) for path in ("inner/a b", "inner/r", "shared") for call in (1, 2)),
     }
     assert set(found.values()) <= {Layer(node.name, node.call) for node in network_from_keras(model).nodes}

@@ -77,11 +77,12 @@ def draw(recipe: CalibrationRecipe, data: Dataset, profiles: Sequence[Profile]) 
     held_out = list(itertools.islice(pictures, HELD_OUT))
     if not held_out:
         fewer = max(len(used) - HELD_OUT, len(used) // 2)
+        ask = f"ask for fewer in a copy of {recipe.path}: images = {fewer}"
         raise DataRefused(
             f"the calibration recipe {recipe.name} asks for {recipe.images} images and some to hold out, "
             f"and the training part of {data.name} has {len(used)} different ones",
             cause="the data set is small, or holds the same image many times",
-            next=f"ask for fewer in a copy of {recipe.path}: images = {fewer}",
+            next=ask if fewer else "give more training images: --data PATH.npz",
         )
     return CalibrationSet(
         data=data,

@@ -163,6 +163,10 @@ def choose(
 
     kept = fewest(ranked, within)
     if kept is None:
+        # The least error is not always the least loss: what stays within the budget alone goes last.
+        ranked.sort(key=lambda layer: alone[layer].worst[1] <= budget)
+        kept = fewest(ranked, within)
+    if kept is None:
         loss = tried[tuple(ranked[:-1])]
         raise _unreachable(budget, ranked[-1], loss)
     return Choice(kept=kept, alone=alone, final=tried[kept], measured=len(tried))

@@ -65,7 +65,7 @@ class Engine:
         flavour = chosen_flavour(session)
         return {
             "profiles": " ".join(str(profile) for profile in session.profiles),
-            "precisions": ",".join(session.options.precisions),
+            "precisions": ",".join(name for name in ONNX_FILES if name in session.options.precisions),
             "flavour": flavour or "none",
             "TensorRT": (version_of(DISTRIBUTIONS[flavour]) if flavour else None) or "none",
             "GPU": (gpu_name() or "none") if flavour == "tensorrt" else "not used",

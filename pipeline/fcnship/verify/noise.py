@@ -62,6 +62,9 @@ def float64_copy(model: Any) -> Any:
         wide = type(model).from_config(_widened(copy.deepcopy(model.get_config())))
         for new, old in zip(wide.weights, model.weights, strict=True):
             new.assign(array_of(old).astype("float64"))
+        for layer in wide._flatten_layers():
+            if hasattr(layer, "finalize_state"):  # an adapted Normalization, which computes with copies
+                layer.finalize_state()
     except Exception:  # noqa: BLE001 - a custom layer may refuse in any way; there is another measurement
         return None
     return wide if _dtypes(wide) == {"float64"} else None

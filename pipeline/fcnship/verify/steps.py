@@ -56,7 +56,10 @@ class StepNoise:
             phase = np.array(1.7 * draw, np.float32)
             found: Any = self._session.run(None, {self._input: feed, _DRAW: phase})[0]
             moved = from_layout(found, self._layout).astype(np.float64) - outputs[:count]
-            largest = max(largest, float(np.abs(moved).max(initial=0.0)))
+            error = float(np.abs(moved).max(initial=0.0))
+            if not np.isfinite(error):  # numbers near the end of float32 leave it when they are shifted
+                return np.inf
+            largest = max(largest, error)
         self._largest = max(self._largest, largest)
         return largest if count == len(images) else self._largest
 
@@ -82,8 +85,9 @@ def shifted(model: Any) -> Any:
     graph.output.extend(model.graph.output)
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        moved = values * (1 + HALF_STEP * np.sin(values * _SCRAMBLE)) if tensor.name in floats else values
-        graph.initializer.append(numpy_helper.from_array(moved.astype(values.dtype), tensor.name))
+        graph.initializer.append(
+            numpy_helper.from_array(_moved(values) if tensor.name in floats else values, tensor.name)
+        )
     for name, value in (("fcnship/scramble", _SCRAMBLE), ("fcnship/step", HALF_STEP)):
         graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
     for old in model.graph.node:
@@ -94,6 +98,13 @@ def shifted(model: Any) -> Any:
                 node.output[place] = f"{name}/before"
                 graph.node.extend(_shift(f"{name}/before", name))
     return new
+
+
+def _moved(values: Array) -> Array:
+    """Each number within half a step of float16; those that would leave float32 on the way stay."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = values * (1 + HALF_STEP * np.sin(values * _SCRAMBLE))
+    return np.asarray(np.where(np.isfinite(moved), moved, values), values.dtype)
 
 
 def _shift(before: str, name: str) -> list[Any]:
