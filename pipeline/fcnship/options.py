@@ -82,6 +82,7 @@ class Options:
             ("int8-budget", self.int8_budget is not None, "int8" in narrow),
             ("keep-fp32", bool(self.keep_fp32), bool(narrow)),
             ("io fp16", self.io == "fp16", "fp16" in narrow),
+            ("calibration", self.calibration != "default", "int8" in narrow),
         ):
             if given and not fitting:
                 raise UsageError(

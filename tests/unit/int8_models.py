@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from fcnship.graph.onnx_layers import KEY, Layer, as_metadata
+from fcnship.graph.onnx_layers import Layer, as_metadata
 from fcnship.precision.int8 import calibrated_tensors
 
 Array = np.ndarray[Any, Any]
@@ -78,7 +78,8 @@ def _model(nodes: list[onnx.NodeProto], stored: list[onnx.TensorProto]) -> onnx.
     scopes = {name.rpartition("/")[0]: Layer(name.split("/")[0], 1) for name in [n.name for n in nodes]}
     scopes["shared/call_2"] = Layer("shared", 2)
     del scopes["net"]
-    model.metadata_props.add(key=KEY, value=as_metadata(scopes))
+    for key, value in as_metadata(scopes).items():
+        model.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -128,6 +128,7 @@ def test_precisions_that_are_not_known() -> None:
     [
         ("int8-budget", {"int8_budget": 0.5, "precisions": ("fp32", "fp16")}),
         ("keep-fp32", {"keep_fp32": ("conv",)}),
+        ("calibration", {"calibration": "mse", "precisions": ("fp32", "fp16")}),
         ("io fp16", {"io": "fp16", "precisions": ("int8",)}),
     ],
 )

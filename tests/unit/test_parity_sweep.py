@@ -151,6 +151,13 @@ def test_narrow_precisions_are_allowed_their_own_rounding() -> None:
     assert {(row["variant"], row["passed"]) for row in rows} == {("onnx-fp16", True), ("onnx-fp32", False)}
 
 
+def test_a_tolerance_as_wide_as_the_outputs_is_told() -> None:
+    found = swept(Answering("onnx-int8", honest), Answering("onnx-fp32", honest))
+    (told,) = found.warnings
+    assert told.startswith("onnx-int8 may differ by 0.66 at 17x17, where the outputs of keras")
+    assert swept(Answering("onnx-int8", honest), bounds=Wide(1e-7)).warnings == []
+
+
 # Bounds
 
 

@@ -43,9 +43,16 @@ def check_known(keep: Iterable[str], places: Collection[str], option: str = "--k
         if any(is_kept(place, [wanted]) for place in places):
             continue
         known = sorted(set(places))
-        near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
+        inner = sorted({path for place in known for path in _within(place) if path.endswith(f"/{wanted}")})
+        near = inner or difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
         raise UsageError(
             f"{option} {wanted}: the network has no such layer",
             cause=f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}",
             next=f"give a layer's name as in Keras: {option} {near[0] if near else known[0]}",
         )
+
+
+def _within(place: str) -> list[str]:
+    """A place and the nested models that it is in: ``outer``, ``outer/block`` and ``outer/block/conv2d``."""
+    names = place.split("/")
+    return ["/".join(names[: count + 1]) for count in range(len(names))]

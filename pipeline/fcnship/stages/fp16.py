@@ -68,7 +68,7 @@ class Fp16:
         del model
         products = products_of(made)
         if products and not any(product.type == "fp16" for product in products):
-            raise _nothing_left(kept)
+            raise _nothing_left(kept, asked=len(session.options.keep_fp32))
         with session.workspace.writing(FILE) as path:
             onnx.save(made, path)
         return StageResult(
@@ -143,10 +143,12 @@ def _check_ends(session: Session) -> None:
         )
 
 
-def _nothing_left(kept: Sequence[Found]) -> ModelRefused:
+def _nothing_left(kept: Sequence[Found], asked: int) -> ModelRefused:
     told = "\n    ".join(f"{found.layer}: {found.reason}" for found in kept[:8])
     return ModelRefused(
         "nothing would be left in FP16: every convolution and product has to stay FP32",
         cause=f"they leave FP16's range, or were asked to stay:\n    {told}",
-        next="build with --precision fp32, or scale the network's values down",
+        next="keep fewer layers with --keep-fp32, or build with --precision fp32"
+        if asked
+        else "build with --precision fp32, or scale the network's values down",
     )

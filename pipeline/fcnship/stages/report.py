@@ -14,6 +14,7 @@ from fcnship.hashing import sha256_of_value
 from fcnship.reports import write_reports
 from fcnship.reports.json_report import read_report
 from fcnship.session import Session
+from fcnship.stages.train import MEASURED
 from fcnship.stages.validate import FILE as VALIDATION
 from fcnship.stages.validate import LATENCY
 from fcnship.verify.accuracy_gate import accuracy_reasons, accuracy_warnings, held_to
@@ -87,6 +88,7 @@ def compose(session: Session) -> dict[str, Any]:
         "reasons": reasons,
         "must_not_use": must_not_use(accuracy, session.profiles),
         "warnings": [
+            *_range_warnings(session),
             *rows["parity_warnings"],
             *(certificate["warnings"] if certificate else ()),
             *accuracy_warnings(accuracy),
@@ -118,6 +120,18 @@ def _precision(session: Session) -> dict[str, Any]:
     records = session.workspace.records()
     asked = [name for name in ("fp16", "int8") if name in session.options.precisions and name in records]
     return {name: dict(records[name].facts) for name in asked if records[name].status == "done"}
+
+
+def _range_warnings(session: Session) -> list[str]:
+    """Narrow precisions fit one range of pixel values: a range that nobody stated may be the wrong one."""
+    narrow = [name for name in session.options.precisions if name != "fp32"]
+    if not narrow or not session.record("train").facts.get(MEASURED):
+        return []
+    low, high = session.facts.value_range
+    return [
+        f"made for pixels from {low:g} to {high:g}: {', '.join(narrow)}. That range was measured, nobody "
+        "stated it; if the network takes another, say so with --value-range LOW,HIGH"
+    ]
 
 
 def _stages(session: Session) -> list[dict[str, Any]]:

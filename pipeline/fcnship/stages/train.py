@@ -27,6 +27,7 @@ from fcnship.training import fit
 
 MODEL = "keras/model.keras"
 HISTORY = "keras/history.json"
+MEASURED = "value_range_measured"
 
 
 class Train:
@@ -107,7 +108,8 @@ def _take_over(session: Session, source: ModelFile) -> StageResult:
     else:
         _save(session, model)
     reason = "; ".join((f"{source.path.name} is trained already", *loaded.notes))
-    return StageResult(files=(MODEL,), facts=facts.as_json(), status="skipped", reason=reason)
+    known = {**facts.as_json(), MEASURED: session.options.value_range is None}
+    return StageResult(files=(MODEL,), facts=known, status="skipped", reason=reason)
 
 
 def _check_convolutional(session: Session, model: Any) -> None:

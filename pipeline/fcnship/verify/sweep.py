@@ -159,9 +159,23 @@ class _Variety:
                 f"move by {original:.2g}, and the tolerance is {self._tolerance:.2g}. "
                 "That other variants agree with it proves little"
             )
+        else:
+            found.warnings += _loose(found.parity, original)
         for row in found.parity:
             if spread.get(row["variant"]) == 0.0 and original > (row["noise_floor"] or 0.0) and row["passed"]:
                 row |= {"passed": False, "fault": CONSTANT}
+
+
+def _loose(rows: Sequence[Mapping[str, Any]], spread: float) -> list[str]:
+    """For each variant that may differ by more than half of what the original's outputs move, where most."""
+    loose = sorted((row for row in rows if row["tolerance"] > spread / 2), key=lambda row: row["tolerance"])
+    worst = {row["variant"]: row for row in loose}
+    return [
+        f"{variant} may differ by {row['tolerance']:.2g} at {row['height']}x{row['width']}, where the outputs "
+        f"of {row['reference']} move by {spread:.2g} over all images: that it agrees proves little. Its "
+        "accuracy counts"
+        for variant, row in worst.items()
+    ]
 
 
 def _arrays(answers: Outputs) -> dict[str, Array]:
