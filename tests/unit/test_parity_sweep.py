@@ -154,7 +154,7 @@ def test_narrow_precisions_are_allowed_their_own_rounding() -> None:
 def test_a_tolerance_as_wide_as_the_outputs_is_told() -> None:
     found = swept(Answering("onnx-int8", honest), Answering("onnx-fp32", honest))
     (told,) = found.warnings
-    assert told.startswith("onnx-int8 may differ by 0.66 at 17x17, where the outputs of keras")
+    assert told.startswith("onnx-int8 may differ by 0.66 at 17x17, where outputs of keras")
     assert swept(Answering("onnx-int8", honest), bounds=Wide(1e-7)).warnings == []
 
 

@@ -171,7 +171,7 @@ def _loose(rows: Sequence[Mapping[str, Any]], spread: float) -> list[str]:
     loose = sorted((row for row in rows if row["tolerance"] > spread / 2), key=lambda row: row["tolerance"])
     worst = {row["variant"]: row for row in loose}
     return [
-        f"{variant} may differ by {row['tolerance']:.2g} at {row['height']}x{row['width']}, where the outputs "
+        f"{variant} may differ by {row['tolerance']:.2g} at {row['height']}x{row['width']}, where outputs "
         f"of {row['reference']} move by {spread:.2g} over all images: that it agrees proves little. Its "
         "accuracy counts"
         for variant, row in worst.items()
