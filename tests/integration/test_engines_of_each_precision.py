@@ -43,7 +43,7 @@ def session_at(folder: Path, precisions: tuple[Precision, ...] = ALL, **options:
             out=folder / "artifacts",
             profiles=(Profile.parse("8-16"), Profile.parse("16-32")),
             precisions=precisions,
-            calibration=str(recipe),
+            calibration=str(recipe) if "int8" in precisions else "default",
             flavour="tensorrt_rtx",
             **options,
         )
