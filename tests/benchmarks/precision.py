@@ -31,7 +31,7 @@ from fcnship.precision.fp16 import narrowed
 from fcnship.precision.int8 import calibrated_tensors, quantized
 from fcnship.precision.methods import METHODS, Method
 from fcnship.runners import ORIGINAL, Runner, run
-from fcnship.runners.onnxruntime import OnnxRunner
+from fcnship.runners.onnxruntime import open_onnx
 from fcnship.sizes import Profile, Size, short
 from fcnship.verify.accuracy import scores_of
 from fcnship.verify.latency import latency_rows
@@ -90,7 +90,7 @@ def _runners(models: dict[str, Any], folder: Path) -> list[Runner]:
     for name, model in models.items():
         path = folder / f"{name}.onnx"
         onnx.save(model, path)
-        runners.append(OnnxRunner(name, path, "nchw"))
+        runners.append(open_onnx(name, path, "nchw"))  # FP16 with its rounding, but for the timing
     return runners
 
 
