@@ -93,7 +93,9 @@ def test_a_run_is_only_read_and_what_it_has_no_place_for_is_put_elsewhere(
     before = {name: sha256(gray / name) for name in files(gray)}
     found = fcnship.selftest(gray, clean=1)
     assert capsys.readouterr().out == ""
-    assert (found.passed, found.exit_code, found.network) == (True, 0, "gray")
+    # Beside other work a machine may be too noisy to see 3 %, and says so by 7: all other faults are caught.
+    unseen = {"3 % slower"} if found.exit_code == 7 else set()
+    assert (found.passed, found.exit_code, found.network) == (not unseen, 7 if unseen else 0, "gray")
     assert {name: sha256(gray / name) for name in files(gray)} == before
     elsewhere = {o.fault: o.reason for o in found.outcomes if o.network == "built-in"}
     assert elsewhere == {
@@ -102,7 +104,7 @@ def test_a_run_is_only_read_and_what_it_has_no_place_for_is_put_elsewhere(
         "only at remainder 3": "gray: no height leaves 3 by its total stride, 2",
         "only in one batch row": "gray: no profile takes more than one image",
     }
-    assert all(outcome.status == "caught" for outcome in found.outcomes)
+    assert all(outcome.status == "caught" for outcome in found.outcomes if outcome.fault not in unseen)
 
 
 OFF: dict[Gate, tuple[Any, str, Any]] = {

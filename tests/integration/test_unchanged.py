@@ -112,7 +112,13 @@ CHANGES: dict[str, Any] = {
     "seed": (_nothing, (*TO_ENGINE, "--seed", "7"), TRAINED, "train", "seed"),
     "comment in the recipe": (_comment, TO_ENGINE, TRAINED, "train", "recipe"),
     "second profile": (_nothing, (*BUILD_TINY, "--profile", "12-24"), STAGES, "train", "profiles"),
-    "layout": (_nothing, (*TO_ENGINE, "--layout", "nhwc"), ["onnx", "fp16", "int8", "engine"], "onnx", "layout"),
+    "layout": (
+        _nothing,
+        (*TO_ENGINE, "--layout", "nhwc"),
+        ["onnx", "fp16", "int8", "engine"],
+        "onnx",
+        "layout",
+    ),
     # What is built again from the same inputs has the same bytes, so that nothing behind it has to follow.
     "damaged ONNX": (_flip("onnx/fp32.onnx"), BUILD_TINY, ["onnx", "report"], "onnx", "onnx/fp32.onnx"),
     "damaged engine": (
