@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fcnship.data.batches import Batch
+from fcnship.data.batches import Batches
 from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_tensorflow
 from fcnship.graph.tracing import untraceable
@@ -19,7 +19,7 @@ _WAITING_BATCHES = 4
 
 
 def fit(
-    model: Any, optimizer: Any, batches: Iterator[Batch], steps: int, progress: Progress
+    model: Any, optimizer: Any, batches: Batches, steps: int, progress: Progress
 ) -> list[dict[str, float]]:
     """Train in place for ``steps`` steps and give the smoothed loss and accuracy at some 50 of them.
 
@@ -47,14 +47,14 @@ def fit(
     return history
 
 
-def _dataset(tf: Any, model: Any, batches: Iterator[Batch], steps: int) -> Any:
+def _dataset(tf: Any, model: Any, batches: Batches, steps: int) -> Any:
     """The batches, made in a thread beside the training."""
     signature = (
         tf.TensorSpec((None, None, None, model.inputs[0].shape[-1]), tf.float32),
         tf.TensorSpec((None,), tf.int32),
     )
-    made = tf.data.Dataset.from_generator(lambda: batches, output_signature=signature)
-    return made.take(steps).prefetch(_WAITING_BATCHES)
+    made = tf.data.Dataset.from_generator(lambda: map(batches, range(steps)), output_signature=signature)
+    return made.prefetch(_WAITING_BATCHES)
 
 
 def _update_function(tf: Any, model: Any, optimizer: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from fcnship.recipe import Augment, Training
 from fcnship.sizes import Profile, Size
 
 Batch = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+# The batch of a step. It hangs on the seed and the step alone, so that a training can go on at any step, and
+# several threads may ask at once.
+Batches = Callable[[int], Batch]
 _EDGE = 1.3
 _ASPECT, _MOST_ASPECT = 1.2, 2.2
 _STRETCHED_SHARE = 0.4
@@ -60,22 +63,23 @@ def mixed_batches(
     augment: Augment,
     value_range: tuple[float, float],
     seed: int,
-    start: int = 0,
-) -> Iterator[Batch]:
-    """Endless training batches: images (n, height, width, channels) float32 and labels (n,) int32.
+) -> Batches:
+    """Training batches: images (n, height, width, channels) float32 and labels (n,) int32.
 
-    Batch number ``i`` depends on the seed and ``i`` alone, so that a training can go on at any step. Sizes
-    grow from the minimum over the recipe's ``growth``: small images teach what a digit is for little.
+    Sizes grow from the minimum over the recipe's ``growth``: small images teach what a digit is for little.
     """
     growing = training.growth * training.steps_for(len(data.x_train))
-    for step in range(start, 2**31):
+
+    def batch(step: int) -> Batch:
         rng = np.random.default_rng((seed, step))
         reach = 1.0 if step >= growing else _FIRST_REACH + (1 - _FIRST_REACH) * step / growing
         size = draw_size(profiles, rng, training, reach)
         count = min(max(training.pixels // size.pixels, 1), training.most_images, len(data.x_train))
         chosen = rng.choice(len(data.x_train), count, replace=False)
         images = augmented(data.x_train[chosen], size, augment, rng, fill=data.value_range[0])
-        yield to_range(images, data.value_range, value_range), data.y_train[chosen].astype(np.int32)
+        return to_range(images, data.value_range, value_range), data.y_train[chosen].astype(np.int32)
+
+    return batch
 
 
 def fixed_batches(
@@ -85,14 +89,16 @@ def fixed_batches(
     augment: Augment,
     value_range: tuple[float, float],
     seed: int,
-    start: int = 0,
-) -> Iterator[Batch]:
-    """Endless training batches of one size: each epoch every image once, in an order of its own."""
+) -> Batches:
+    """Training batches of one size: each epoch every image once, in an order of its own."""
     per_epoch = training.steps_for(len(data.x_train)) // training.epochs
-    for step in range(start, 2**31):
+
+    def batch(step: int) -> Batch:
         epoch, place = divmod(step, per_epoch)
         order = np.random.default_rng((seed, epoch)).permutation(len(data.x_train))
         chosen = order[place * training.batch : (place + 1) * training.batch]
         rng = np.random.default_rng((seed, epoch, place))
         images = augmented(data.x_train[chosen], size, augment, rng, fill=data.value_range[0])
-        yield to_range(images, data.value_range, value_range), data.y_train[chosen].astype(np.int32)
+        return to_range(images, data.value_range, value_range), data.y_train[chosen].astype(np.int32)
+
+    return batch

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fcnship.data.batches import Batch, fixed_batches, mixed_batches
+from fcnship.data.batches import Batches, fixed_batches, mixed_batches
 from fcnship.driver import StageResult
 from fcnship.errors import DataRefused, ModelRefused
 from fcnship.frameworks import import_keras
@@ -85,7 +85,7 @@ def _train(session: Session, recipe: Recipe) -> StageResult:
     return StageResult(files=(MODEL, HISTORY), facts=facts.as_json())
 
 
-def _batches(session: Session, recipe: Recipe) -> Iterator[Batch]:
+def _batches(session: Session, recipe: Recipe) -> Batches:
     data, training, seed = session.data, recipe.training, session.options.seed
     if training.epochs:
         size = recipe.size or Size(*data.x_train.shape[1:3])
