@@ -12,33 +12,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fcnship.runners import Runner, open_runner
+from fcnship.runners import open_runner
 from fcnship.sizes import Profile
 from fcnship.verify.latency import latency_cases, latency_rows
+from fcnship.verify.selftest.slowed import Slowed
 
 FILES = {"onnx-fp32": "onnx/fp32.onnx", "savedmodel": "savedmodel", "keras": "keras/model.keras"}
-
-
-class Slower:
-    """A runner whose calls take a share longer: it waits, busily, after each."""
-
-    def __init__(self, runner: Runner, share: float) -> None:
-        self.variant, self._runner, self._share = runner.variant, runner, share
-        self.prepare, self.finish, self.close = runner.prepare, runner.finish, runner.close
-
-    def infer(self, prepared: Any) -> Any:
-        start = time.perf_counter()
-        outputs = self._runner.infer(prepared)
-        end = start + (time.perf_counter() - start) * (1 + self._share)
-        while time.perf_counter() < end:
-            pass
-        return outputs
 
 
 def main() -> int:
@@ -59,7 +42,7 @@ def main() -> int:
     for turn in range(given.times):
         path = given.run / FILES[given.variant]
         first, copy = (open_runner(given.variant, path, "nchw") for _ in range(2))
-        second = Slower(copy, given.slower) if given.slower else copy
+        second = Slowed(copy, given.slower) if given.slower else copy
         rows, timing = latency_rows([first, second], cases, images.__getitem__, seed=turn)
         copies = rows[1::2]
         verdicts = [row["verdict"] for row in copies]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ def model(channels, classes):
 def optimizer(steps):
     return keras.optimizers.Adam(1e-3)
 '''
+ROOT = Path(__file__).parents[2]
+FIRST_COMMAND, SECOND_COMMAND = re.findall(
+    r"```sh\n(\S.*?)\n```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+)[:2]
 MAIN_JOB = ("build", "--profile", "28-224")
 BUILD_TINY = ("build", "tiny.py", "--profile", "8-16")
 Done = subprocess.CompletedProcess[str]
@@ -57,6 +62,32 @@ def fcnship(*words: str, cwd: Path, flags: tuple[str, ...] = (), **environment: 
         timeout=600,
         check=False,
     )
+
+
+def cloned(folder: Path) -> Path:
+    """What a clone would hold: the tracked files, and those that git would add."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def as_a_newcomer(command: str, folder: Path, **extra: str) -> Done:
+    """Run a command of the README as a newcomer's shell does; it must end well."""
+    foreign = {"PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"}
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env={**{key: value for key, value in os.environ.items() if key not in foreign}, **extra},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done
 
 
 def built(*words: str, cwd: Path) -> Done:

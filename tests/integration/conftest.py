@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
-from builds import BUILD_TINY, MAIN_JOB, TINY, Job, built
+from builds import BUILD_TINY, FIRST_COMMAND, MAIN_JOB, TINY, Job, as_a_newcomer, built, cloned
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,15 @@ def tiny_copy(tiny_folder: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """The main job, done once. For looking only."""
-    folder = tmp_path_factory.mktemp("main")
-    return Job(folder=folder, done=built(*MAIN_JOB, cwd=folder))
+    """The main job, done once as the README's first command: in a clone, with a fresh virtual environment.
+
+    With ``FCNSHIP_OFFLINE``, where nothing can be installed, in the tests' own environment. For looking only.
+    """
+    if os.environ.get("FCNSHIP_OFFLINE"):
+        folder = tmp_path_factory.mktemp("main")
+        return Job(folder=folder, done=built(*MAIN_JOB, cwd=folder))
+    folder = cloned(tmp_path_factory.mktemp("clone"))
+    *before, build = FIRST_COMMAND.split(" && ")
+    for step in before:
+        as_a_newcomer(step, folder)
+    return Job(folder=folder, done=as_a_newcomer(build, folder))

@@ -70,6 +70,22 @@ def test_published_networks(
     assert published.main([*words, "--networks", "fcn"]) == 1
 
 
+def test_accuracy_by_size(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_size = load("accuracy_by_size", monkeypatch)
+    few = "--networks variable --sizes 28 40x30 --images 20"
+    words = ["--mnist", str(images), "--runs", str(tmp_path), *few.split()]
+    assert by_size.main(words) == 0
+    row = capsys.readouterr().out.splitlines()[-1].split(" | ")
+    assert row[:2] == ["| variable", "5,130"]
+    assert len(row) == 6
+    good = by_size.Measured(parameters=58_163, seconds=300.0, accuracy={Size(28, 28): 0.99, Size(9, 8): 0.98})
+    assert not by_size.broken(good)
+    for fault in ({"parameters": 75_001}, {"seconds": 361.0}, {"accuracy": {Size(28, 28): 0.9799}}):
+        assert by_size.broken(replace(good, **fault))
+
+
 def test_precision(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
