@@ -19,6 +19,7 @@ from published_networks import MNIST_BESIDE
 
 import fcnship
 from fcnship.data import Dataset, find_data
+from fcnship.graph.facts import ModelFacts
 from fcnship.runners import ORIGINAL
 from fcnship.runners.keras import KerasRunner
 from fcnship.sizes import Size, short
@@ -49,13 +50,13 @@ def measure(name: str, data: Dataset, given: argparse.Namespace, folder: Path) -
     """Train one network, unless the folder has it, and measure it at every size."""
     run = fcnship.train(name, data=given.mnist, profile=NETWORKS[name], name=name, out=folder)
     record = next(stage for stage in run.stages if stage.name == "train")
-    low, high = record.facts["value_range"]
+    facts = ModelFacts.from_json(record.facts)
     runner = KerasRunner(ORIGINAL, run.folder / "keras" / "model.keras")
     accuracy = {}
     for size in given.sizes:
-        rows = accuracy_rows([runner], data, (low, high), size, {ORIGINAL: _BATCH}, given.images)
+        rows = accuracy_rows([runner], data, facts.value_range, size, {ORIGINAL: _BATCH}, given.images)
         accuracy[size] = rows[0]["accuracy"]
-    return Measured(parameters=record.facts["parameters"], seconds=record.seconds, accuracy=accuracy)
+    return Measured(parameters=facts.parameters, seconds=record.seconds, accuracy=accuracy)
 
 
 def table(found: dict[str, Measured], sizes: Sequence[Size]) -> list[str]:
