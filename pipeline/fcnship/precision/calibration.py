@@ -110,7 +110,7 @@ def read_calibration(path: Path) -> CalibrationRecipe:
         OSError: it cannot be read.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise _wrong(path, f"is no TOML: {error}") from None
     for key in table:
