@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from fcnship.device.cuda import Gpu, first_gpu
 
 LIBRARIES = (
     "fcnship",
@@ -19,6 +20,7 @@ LIBRARIES = (
     "onnxruntime",
     "numpy",
     "scikit-learn",
+    "pillow",
     "polygraphy",
     "tensorrt",
     "tensorrt-rtx",
@@ -67,19 +69,9 @@ def cores() -> int:
 
 
 def gpu_name() -> str | None:
-    """The first CUDA GPU's name, or None. Asks the driver itself, because every TensorRT runtime assumes a
-    GPU: TensorRT's crash on first use without one.
-    """
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
-    device, count, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(256)
-    if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        return None
-    if cuda.cuDeviceGet(ctypes.byref(device), 0) or cuda.cuDeviceGetName(name, 256, device):
-        return None
-    return name.value.decode(errors="replace")
+    """The first CUDA GPU's name, or None."""
+    gpu = first_gpu()
+    return gpu.name if isinstance(gpu, Gpu) else None
 
 
 def library_versions() -> dict[str, str | None]:

@@ -1,8 +1,11 @@
-"""A TensorRT engine, of the flavour that this machine has, on its GPU against ONNX Runtime."""
+"""A TensorRT engine, of the flavour that this machine has, on its GPU against ONNX Runtime.
+
+The host's side, which needs all that fcnship needs; test_gpu_device.py needs no TensorFlow.
+"""
 
 from __future__ import annotations
 
-import ctypes
+import importlib.util
 import statistics
 import time
 from pathlib import Path
@@ -11,13 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fcnship import api
-from fcnship.machine import gpu_name
-from fcnship.runners import Runner, Unrunnable, open_runner, run
-from fcnship.stages.engine import Built, usable_flavours
+from fcnship.device.cuda import Gpu, first_gpu
+
+GPU = first_gpu()
+if not isinstance(GPU, Gpu):
+    pytest.skip(f"no NVIDIA GPU answers here: {GPU}", allow_module_level=True)
+if importlib.util.find_spec("tensorflow") is None:
+    pytest.skip("TensorFlow is not installed", allow_module_level=True)
+
+from fcnship import api  # noqa: E402
+from fcnship.runners import Runner, Unrunnable, open_runner, run  # noqa: E402
+from fcnship.stages.engine import Built, usable_flavours  # noqa: E402
 
 pytestmark = [
-    pytest.mark.skipif(gpu_name() is None, reason="no NVIDIA GPU answers here"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras, saving
 ]
 PROFILES = ("16-32", "48x40,64,96x128@2,4,6")
@@ -36,7 +45,6 @@ SERVED = [
 REFUSED = [(1, 15, 16), (1, 33, 32), (9, 32, 32), (2, 48, 39), (1, 64, 64), (7, 64, 64), (2, 97, 128)]
 # TensorRT may take Winograd transforms for float32, which lose two digits more than plain sums.
 TOLERANCE = 1e-4
-_MAJOR, _MINOR = 75, 76  # CUdevice_attribute: compute capability
 
 
 def flavour() -> Built:
@@ -45,19 +53,6 @@ def flavour() -> Built:
     if not found:
         pytest.skip("; ".join(usable_flavours().values()))
     return found[0]
-
-
-def compute_capability() -> str:
-    """Of the first GPU, like ``8.6``."""
-    cuda, device = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
-    assert not cuda.cuInit(0)
-    assert not cuda.cuDeviceGet(ctypes.byref(device), 0)
-    numbers = []
-    for attribute in (_MAJOR, _MINOR):
-        value = ctypes.c_int()
-        assert not cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
-        numbers.append(str(value.value))
-    return ".".join(numbers)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +71,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save(path / "small.keras")
     built = api.engine(path / "small.keras", profile=PROFILES, out=path, flavour=flavour())
     targets = built.stages[-1].facts["targets"]
-    if flavour() == "tensorrt_rtx" and compute_capability() not in targets:
-        pytest.skip(f"TensorRT-RTX builds for {', '.join(targets)}, this GPU is {compute_capability()}")
+    if flavour() == "tensorrt_rtx" and GPU.compute_capability not in targets:
+        pytest.skip(f"TensorRT-RTX builds for {', '.join(targets)}, this GPU is {GPU.compute_capability}")
     return built.folder
 
 

@@ -5,14 +5,20 @@ TensorRT reports failure through its logger, and some of its failures end the pr
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+from fcnship.device.timing_cache import load_timing_cache, save_timing_cache
+
 # 7.5 (Turing) cannot share an engine with later ones: it lacks FP32 matrix products.
 _OLDEST_PORTABLE = 80
+_PR_SET_PDEATHSIG = 1  # sys/prctl.h
+REFUSED, _ORPHAN, UNWRITTEN = 3, 4, 5
 
 
 class EngineRefused(Exception):
@@ -20,11 +26,19 @@ class EngineRefused(Exception):
 
 
 def build(
-    onnx: Path, flavour: str, profiles: list[dict[str, Any]], input_name: str
+    onnx: Path,
+    flavour: str,
+    profiles: list[dict[str, Any]],
+    input_name: str,
+    *,
+    target: str = "any",
+    timing_cache: Path | None = None,
 ) -> tuple[bytes, dict[str, Any]]:
     """The plan of a strongly typed engine with one optimisation profile for each of ``profiles``, and facts.
 
     A profile has ``min``, ``opt`` and ``max``, each a whole input shape. TF32 is off: FP32 means FP32.
+    ``target``: ``this GPU``, or ``any`` GPU that TensorRT-RTX can build one engine for. Full TensorRT always
+    builds for this one, and reads and writes ``timing_cache``.
 
     Raises:
         EngineRefused: a step failed without an exception.
@@ -34,14 +48,18 @@ def build(
     trt = _tensorrt(flavour)
     builder, network, parser = network_from_onnx_path(str(onnx), strongly_typed=True)
     _check_inputs(network, input_name)
-    config, targets = _config(flavour, trt, builder, network, profiles, input_name)
+    config, targets = _config(flavour, trt, builder, network, _profiles(profiles, input_name), target)
     if config.num_optimization_profiles != len(profiles):
         raise EngineRefused(f"{config.num_optimization_profiles} of {len(profiles)} profiles were accepted")
     if not builder.is_network_supported(network, config):
         raise EngineRefused("the builder says that it does not support this network with these profiles")
+    cache = timing_cache if flavour == "tensorrt" else None
+    timing = load_timing_cache(config, cache) if cache else "none"
     plan = engine_bytes_from_network((builder, network, parser), config=config)
+    if cache:
+        save_timing_cache(config, cache)
     facts = {"version": trt.__version__, "targets": targets, "layers": network.num_layers, "tf32": False}
-    return bytes(plan), {**facts, "products": products_of(network, trt)}
+    return bytes(plan), {**facts, "products": products_of(network, trt), "timing_cache": timing}
 
 
 def products_of(network: Any, trt: Any) -> dict[str, str]:
@@ -86,22 +104,30 @@ def _check_inputs(network: Any, input_name: str) -> None:
         raise EngineRefused(f"the network's inputs are {names}, not [{input_name!r}]")
 
 
-def _config(
-    flavour: str, trt: Any, builder: Any, network: Any, profiles: list[dict[str, Any]], input_name: str
-) -> tuple[Any, list[str]]:
-    from polygraphy.backend.trt import CreateConfig, Profile  # pyright: ignore[reportAttributeAccessIssue]
+def _profiles(profiles: list[dict[str, Any]], input_name: str) -> list[Any]:
+    from polygraphy.backend.trt import Profile  # pyright: ignore[reportAttributeAccessIssue]
 
     shapes = [{edge: tuple(profile[edge]) for edge in ("min", "opt", "max")} for profile in profiles]
-    wanted = [Profile().add(input_name, **shape) for shape in shapes]
+    return [Profile().add(input_name, **shape) for shape in shapes]
+
+
+def _config(
+    flavour: str, trt: Any, builder: Any, network: Any, profiles: list[Any], target: str
+) -> tuple[Any, list[str]]:
+    from polygraphy.backend.trt import CreateConfig  # pyright: ignore[reportAttributeAccessIssue]
+
+    named = ["the GPU of this machine"]
     if flavour == "tensorrt_rtx":
         from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
 
-        targets = _portable_targets(trt)
-        config = CreateConfigRTX(profiles=wanted, compute_capabilities=targets)(builder, network)
-        named = [f"{major}.{minor}" for major, minor in targets]
+        if target == "this GPU":
+            config = CreateConfigRTX(profiles=profiles, use_gpu=True)(builder, network)
+        else:
+            targets = _portable_targets(trt)
+            config = CreateConfigRTX(profiles=profiles, compute_capabilities=targets)(builder, network)
+            named = [f"{major}.{minor}" for major, minor in targets]
     else:
-        config = CreateConfig(profiles=wanted)(builder, network)
-        named = ["the GPU of this machine"]
+        config = CreateConfig(profiles=profiles)(builder, network)
     config.clear_flag(trt.BuilderFlag.TF32)
     return config, named
 
@@ -114,20 +140,41 @@ def _portable_targets(trt: Any) -> list[tuple[int, int]]:
 
 
 def main() -> int:
-    """Read the request, write the plan, print the facts as one JSON line. 3: TensorRT refused."""
+    """Read the request, write the plan and the facts. 3: TensorRT refused. 5: a file could not be written."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    _end_with(request.get("parent"))
     if request["flavour"] == "tensorrt_rtx":
         os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # read once, when polygraphy is imported
     from polygraphy.exception import PolygraphyException
 
+    cache = request.get("timing_cache")
     try:
-        plan, facts = build(Path(request["onnx"]), request["flavour"], request["profiles"], request["input"])
+        plan, facts = build(
+            Path(request["onnx"]),
+            request["flavour"],
+            request["profiles"],
+            request["input"],
+            target=request.get("target", "any"),
+            timing_cache=Path(cache) if cache else None,
+        )
+        Path(request["engine"]).write_bytes(plan)
+        Path(request["facts"]).write_text(json.dumps(facts), encoding="utf-8")
     except (EngineRefused, PolygraphyException) as error:
         print(error, file=sys.stderr)
-        return 3
-    Path(request["engine"]).write_bytes(plan)
-    Path(request["facts"]).write_text(json.dumps(facts), encoding="utf-8")
+        return REFUSED
+    except OSError as error:
+        print(f"[E] {error}", file=sys.stderr)
+        return UNWRITTEN
     return 0
+
+
+def _end_with(parent: int | None) -> None:
+    """End when the process that asked ends: nobody waits for a plan whose installer was killed."""
+    if parent is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it had ended before
+        sys.exit(_ORPHAN)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fcnship.reports.data_rows import data_rows
 from fcnship.reports.figures import (
     error_phrase,
     number,
@@ -180,7 +181,7 @@ def size_range(rows: Iterable[Row]) -> str:
 
 def geometry(report: Report) -> list[tuple[str, str]]:
     """The model's key facts as (term, text)."""
-    model, data = report["model"], report["data"]
+    model = report["model"]
     low, high = model["value_range"]
     channels = "1 channel" if model["channels"] == 1 else f"{model['channels']} channels"
     output = "one vector an image" if model["output"] == "vector" else "a map"
@@ -193,7 +194,7 @@ def geometry(report: Report) -> list[tuple[str, str]]:
         ("Receptive field", side_text(model["receptive_field"])),
         ("Input", f"{channels}, values {low:g} to {high:g}"),
         ("Output", f"{model['classes']} classes, {output}"),
-        ("Data", f"{data['name']}: {data['train']:,} to train, {data['test']:,} to test"),
+        *data_rows(report["data"]),
     ]
 
 

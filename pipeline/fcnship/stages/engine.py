@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fcnship.device.building import BuildFailed, build_apart, ended
 from fcnship.driver import StageResult
 from fcnship.errors import EnvironmentLacks, ModelRefused, StageFailed
 from fcnship.graph.facts import check_profiles
@@ -31,15 +30,6 @@ ONNX_FILES = {
     "fp16": ("fp16", FP16_FILE),
     "int8": ("int8", "onnx/int8.onnx"),
 }
-_REFUSED = 3
-_LOG_LINES = 12
-# Not with -m, which searches the current folder first: a json.py in it would be imported.
-_BUILD = f"""
-import sys
-sys.path[:] = [*filter(None, sys.path), {str(Path(__file__).parents[2])!r}]
-from fcnship.device.build import main
-sys.exit(main())
-"""
 
 
 def usable_flavours() -> dict[Built, str]:
@@ -173,23 +163,18 @@ def chosen_flavour(session: Session) -> Built | None:
 
 
 def _built(session: Session, flavour: Built, source: Source, path: Path) -> dict[str, Any]:
-    # Beside the plan, in its temporary folder: should this process be killed, the next build clears them too.
-    request, facts = path.with_name("request.json"), path.with_name("facts.json")
     wanted = {
         "onnx": str(session.workspace.path(source.file).resolve()),
         "engine": str(path.resolve()),
-        "facts": str(facts.resolve()),
         "flavour": flavour,
         "input": INPUT,
         "profiles": [_shapes(session, index) for index in range(len(session.profiles))],
     }
-    request.write_text(json.dumps(wanted), encoding="utf-8")
-    command = [sys.executable, "-c", _BUILD, str(request)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode:
-        raise _failure(done, flavour)
-    found: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))
-    return found
+    try:
+        # Beside the plan, in its temporary folder: should this process be killed, the next build clears it.
+        return build_apart(wanted, path.parent)
+    except BuildFailed as failed:
+        raise _failure(failed, flavour) from None
 
 
 def _shapes(session: Session, index: int) -> dict[str, list[int]]:
@@ -203,18 +188,15 @@ def _shapes(session: Session, index: int) -> dict[str, list[int]]:
     return shapes
 
 
-def _failure(done: subprocess.CompletedProcess[str], flavour: Built) -> ModelRefused | StageFailed:
-    lines = [line.rstrip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-    severe = [line for line in lines if line.startswith(("[E]", "[!]"))]
-    told = "\n    ".join((severe or lines)[-_LOG_LINES:])
-    if done.returncode == _REFUSED:
+def _failure(failed: BuildFailed, flavour: Built) -> ModelRefused | StageFailed:
+    if failed.refused:
         return ModelRefused(
-            f"{DISTRIBUTIONS[flavour]} made no engine: {lines[-1] if lines else 'it said nothing'}",
-            cause=f"its logger says:\n    {told}",
+            f"{DISTRIBUTIONS[flavour]} made no engine: {failed.last}",
+            cause=f"its logger says:\n    {failed.told}",
             next="fcnship doctor shows the versions; try another --profile or --flavour",
         )
     return StageFailed(
-        f"{DISTRIBUTIONS[flavour]} ended with status {done.returncode}",
-        cause=f"its last words:\n    {told}",
+        f"{DISTRIBUTIONS[flavour]} {ended(failed.status)}",
+        cause=f"its last words:\n    {failed.told}",
         next="fcnship doctor shows the versions; report it with these lines",
     )

@@ -6,14 +6,14 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import Any
 
 from fcnship.driver import StageResult
-from fcnship.hashing import sha256_of_value
+from fcnship.hashing import sha256_of_file, sha256_of_value
 from fcnship.reports import write_reports
 from fcnship.reports.json_report import read_report
 from fcnship.session import Session
+from fcnship.ship.merge import device_files, device_rows
 from fcnship.stages.train import MEASURED
 from fcnship.stages.validate import FILE as VALIDATION
 from fcnship.stages.validate import LATENCY
@@ -46,6 +46,7 @@ class Report:
             "min accuracy": _limit(options.min_accuracy),
             "INT8 budget": _limit(options.int8_budget),
             "baseline": sha256_of_value(baseline) if baseline else "none",
+            "devices": sha256_of_value([sha256_of_file(p) for p in device_files(session.workspace.root)]),
         }
 
     def requires(self, session: Session) -> None:
@@ -61,9 +62,11 @@ class Report:
         read_report(session.workspace.path("report.json"))
 
 
-def compose(session: Session) -> dict[str, Any]:
-    """The report, schema fcnship.report/1."""
+def compose(session: Session, *, with_devices: bool = True) -> dict[str, Any]:
+    """The report, schema fcnship.report/1; with what devices have measured since, or without."""
     rows = json.loads(session.workspace.path(VALIDATION).read_text(encoding="utf-8"))
+    devices = device_rows(session.workspace.root, rows["variants"] if with_devices else ())
+    rows |= {"variants": [*rows["variants"], *devices.variants], "parity": [*rows["parity"], *devices.parity]}
     timed = json.loads(session.workspace.path(LATENCY).read_text(encoding="utf-8"))
     allowed = session.options.max_slowdown
     latency = judged(timed["latency"], allowed)
@@ -82,7 +85,7 @@ def compose(session: Session) -> dict[str, Any]:
     report = {
         "schema": "fcnship.report/1",
         "name": session.workspace.root.name,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": rows["measured"],
         "fcnship": __version__,
         "verdict": "fail" if reasons else "pass",
         "reasons": reasons,
@@ -103,7 +106,7 @@ def compose(session: Session) -> dict[str, Any]:
         "stages": _stages(session),
         **{key: rows[key] for key in ("parity", "tolerance", "refusals", "budget", "reproducers")},
         "accuracy": accuracy,
-        "latency": latency,
+        "latency": [*latency, *devices.latency],
         "timing": timed["timing"],
     }
     found = {
@@ -111,6 +114,7 @@ def compose(session: Session) -> dict[str, Any]:
         "precision": _precision(session),
         "baseline": baseline,
         "attribution": rows.get("attribution"),
+        "devices": list(devices.devices),
     }
     return {**report, **{key: value for key, value in found.items() if value}}
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fcnship.data.images import resize, to_range
+from fcnship.data.notes import summary_of
 from fcnship.driver import StageResult
 from fcnship.frameworks import import_keras
 from fcnship.graph.cost import cost_of
@@ -51,7 +52,7 @@ class Validate:
         """The data, the profiles and what was asked for, besides the variants."""
         return {
             "checks": str(self._checks),
-            "data": session.data_fingerprint,
+            **session.data_inputs,
             "profiles": " ".join(str(profile) for profile in session.profiles),
         }
 
@@ -66,6 +67,7 @@ class Validate:
         with _opened(session) as (runners, variants):
             steps = _Steps(session, runners, variants, self._checks)
             rows = {
+                "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "environment": environment(),
                 "variants": variants,
                 **steps.parity(),
@@ -150,7 +152,7 @@ class _Steps:
         data, value_range = self._session.data, self._session.facts.value_range
         rng = np.random.default_rng((size.height, size.width, batch))
         chosen = rng.integers(len(data.x_test), size=batch)
-        images = to_range(resize(data.x_test[chosen], size), data.value_range, value_range)
+        images = data.at_size(data.x_test, chosen, size, value_range)
         if batch > 1:
             images[-1] = rng.uniform(*value_range, images[-1].shape)
         return images
@@ -209,7 +211,6 @@ def _facts(session: Session, rows: Mapping[str, Any]) -> dict[str, Any]:
     data = {
         "name": session.data_source.name,
         "sha256": session.data_fingerprint,
-        "train": len(session.data.x_train),
-        "test": len(session.data.x_test),
+        **summary_of(session.data, session.profiles),
     }
     return {"comparisons": len(rows["parity"]), "data": data}

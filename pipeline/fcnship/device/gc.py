@@ -1,0 +1,68 @@
+"""Remove releases that are neither current nor previous, and engines that neither of the two uses."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from fcnship.device.installed import read_installed
+from fcnship.device.store import TEMPORARY, Root
+from fcnship.errors import UsageError
+
+
+def collect(path: Path, *, dry_run: bool) -> dict[str, Any]:
+    """Remove them, or with ``dry_run`` only name them.
+
+    Raises:
+        UsageError: there is no such root, or it cannot be used.
+        ArtifactError: a link or an install.json is damaged, so that it is not known what is used; or another
+            command is at work.
+    """
+    root = Root(path)
+    if not root.releases.is_dir():
+        raise UsageError(
+            f"{root.path} holds no releases",
+            cause="nothing was installed there, or --root names another folder",
+            next="name the root that `fcnship-device install` was given with --root",
+        )
+    if dry_run:
+        root.check_ours()
+        return _facts(root, _unused(root), dry_run=True)
+    with root.locked():
+        unused = _unused(root)
+        facts = _facts(root, unused, dry_run=False)
+        for folder in unused:
+            root.discard(folder)
+        return facts
+
+
+def _unused(root: Root) -> list[Path]:
+    kept = {name for name in (root.linked("current"), root.linked("previous")) if name}
+    records = [read_installed(root.release(name)) for name in kept if root.release(name).is_dir()]
+    engines = {record.engine_key for record in records if record}
+    releases = [root.release(name) for name in root.names() if name not in kept]
+    built = sorted(root.engines.iterdir()) if root.engines.is_dir() else []
+    return [*releases, *(p for p in built if p.name not in engines and not p.name.startswith(TEMPORARY))]
+
+
+def _facts(root: Root, unused: list[Path], *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "root": str(root.path),
+        "changed": bool(unused) and not dry_run,
+        "dry_run": dry_run,
+        "releases": [p.name for p in unused if p.parent == root.releases],
+        "engines": [p.name for p in unused if p.parent == root.engines],
+        "freed_bytes": sum(bytes_in(p) for p in unused),
+    }
+
+
+def bytes_in(path: Path) -> int:
+    """Bytes of the files in a folder, links not followed."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # another command may be at work
+                total += (Path(folder) / name).lstat().st_size
+    return total

@@ -1,0 +1,1 @@
+"""What leaves for a device: the drop, its signature, and its way there."""

@@ -1,0 +1,256 @@
+"""``fcnship deploy``: a drop goes to a device by ssh, and goes live there or changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fcnship.device.manifest import Manifest
+from fcnship.device.verify import contents, open_drop, read_head
+from fcnship.errors import FcnshipError, UsageError
+from fcnship.events import Events
+from fcnship.ship.destination import Destination, destination_of
+from fcnship.ship.merge import SCHEMA, keep_device_results, run_of_drop
+from fcnship.ship.on_device import DeviceProgram, error_of_device
+from fcnship.ship.ssh import Connection
+from fcnship.ship.upload import Package, Plan, check_there, checked, names_of, planned, upload
+from fcnship.workspace import StageRecord
+
+_FACTS = (
+    *("host", "root", "release", "name", "version", "precision", "onnx_sha256"),
+    *("dry_run", "sent_bytes", "reused", "previous"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for. ``root``, ``backend`` and ``precision`` go to the device's own command."""
+
+    drop: Path
+    host: str
+    port: int | None
+    root: str
+    backend: str
+    precision: str
+    bench: bool
+    dry_run: bool
+    run: Path | None
+    events: Events
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What happened. ``device`` is what ``fcnship-device install`` said, ``bench`` what its bench measured.
+
+    Of a dry run, ``sent`` and ``sent_bytes`` are what would be sent, and ``device`` is None.
+    """
+
+    host: str
+    root: str
+    release: str
+    name: str
+    version: str
+    precision: str
+    onnx_sha256: str
+    dry_run: bool
+    sent: tuple[str, ...]
+    sent_bytes: int
+    reused: int
+    previous: str | None
+    device: Mapping[str, Any] | None = field(default=None, repr=False)
+    bench: Mapping[str, Any] | None = field(default=None, repr=False)
+    report: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether another release is live than before; of a dry run, whether one would be."""
+        return self.previous != self.release if self.device is None else bool(self.device.get("changed"))
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for programs."""
+        return {
+            "schema": SCHEMA,
+            **{key: getattr(self, key) for key in _FACTS},
+            "changed": self.changed,
+            "sent": list(self.sent),
+            "device": self.device,
+            "bench": self.bench,
+            "report": str(self.report) if self.report else None,
+            "warnings": list(self.warnings),
+        }
+
+
+def deploy(request: Request) -> Deployment:
+    """Verify the drop here, bring what lacks to the device, and have it installed there.
+
+    Raises:
+        UsageError: the drop, the host or an option is none.
+        InputRefused, ArtifactError: the drop is not what its manifest says; or the device says so.
+        DeviceError: the device cannot be reached or does not let us in, or its store cannot be written.
+        FcnshipError: whatever the device's own command ended with; ``run`` of the error is the Deployment.
+    """
+    _check(request)
+    to = destination_of(request.host, request.port)
+    with contextlib.ExitStack() as opened:
+        with _step(request.events, "verify"):
+            package = opened.enter_context(_unpacked(request.drop))
+            _check_precision(package.manifest, request.precision)
+            run = run_of_drop(package.manifest, request.run)
+        with _step(request.events, "connect"):
+            connection = opened.enter_context(Connection(to, request.events.say))
+            plan = _survey(package, connection, request)
+        if request.dry_run:
+            return _outcome(request, package, plan, to)
+        return _deployed(request, package, plan, connection, run)
+
+
+def _deployed(
+    request: Request, package: Package, plan: Plan, connection: Connection, run: Path | None
+) -> Deployment:
+    if not plan.whole:
+        with _step(request.events, "upload"):
+            upload(package, plan, connection, request.events)
+    check_there(package, plan, connection)
+    program = DeviceProgram(
+        connection=connection, root=plan.root, folder=plan.folder(package.manifest.sha256)
+    )
+    with _step(request.events, "install"):
+        device = program.install(request.backend, request.precision)
+        failed = error_of_device(connection.to.name, device)
+        if failed:
+            raise _with_outcome(failed, request, package, plan, connection.to, device, run)
+    connection.ask("clean", **package.request(plan.root))
+    bench, warnings = None, []
+    if request.bench:
+        with _step(request.events, "bench"):
+            bench = program.bench(package.manifest.sha256)
+            if slow := error_of_device(connection.to.name, bench):
+                warnings, bench = [f"the release is live, but its times are not known: {slow.what}"], None
+    return _reported(_outcome(request, package, plan, connection.to, device, bench, warnings), run)
+
+
+def _with_outcome(
+    error: FcnshipError,
+    request: Request,
+    package: Package,
+    plan: Plan,
+    to: Destination,
+    device: Mapping[str, Any],
+    run: Path | None,
+) -> FcnshipError:
+    """The device's refusal, with what it measured before: that goes into the report too."""
+    found = _outcome(request, package, plan, to, device)
+    error.run = _reported(found, run) if device.get("parity") else found
+    return error
+
+
+def _reported(found: Deployment, run: Path | None) -> Deployment:
+    """Written into the run's report, where the run is known. What is live stays so if that fails."""
+    if run is None:
+        return found
+    try:
+        return replace(found, report=keep_device_results(run, found.as_json()))
+    except FcnshipError as error:
+        told = f"the report of {run} was not written anew: {error.what}"
+        return replace(found, warnings=(*found.warnings, told))
+
+
+def _outcome(
+    request: Request,
+    package: Package,
+    plan: Plan,
+    to: Destination,
+    device: Mapping[str, Any] | None = None,
+    bench: Mapping[str, Any] | None = None,
+    warnings: list[str] | None = None,
+) -> Deployment:
+    manifest = package.manifest
+    variant = manifest.variant(request.precision or manifest.live)
+    return Deployment(
+        host=to.name,
+        root=plan.root,
+        release=manifest.sha256,
+        name=manifest.name,
+        version=manifest.version,
+        precision=variant.precision,
+        onnx_sha256=manifest.file(variant.file).sha256,
+        dry_run=request.dry_run,
+        sent=tuple(sorted(plan.send)),
+        sent_bytes=plan.send_bytes,
+        reused=len(plan.reuse),
+        previous=plan.current,
+        device=device,
+        bench=bench,
+        warnings=tuple(warnings or ()),
+    )
+
+
+def _survey(package: Package, connection: Connection, request: Request) -> Plan:
+    found = connection.ask("survey", files=package.files, **package.request(request.root))
+    plan = planned(package, checked(found, connection.to.name), connection.to)
+    if plan.whole:
+        told = "all of it is there"
+    else:
+        told = f"{plan.send_bytes / 1e6:.1f} MB to send: {names_of(plan.send) or 'nothing'}"
+    request.events.say(told)
+    return plan
+
+
+def _check(request: Request) -> None:
+    root = request.root
+    if not root.startswith(("/", "~/")) or not root.isprintable() or ".." in root.split("/"):
+        raise UsageError(
+            f"--root {root!a} is not a folder on a device",
+            cause="it is a whole path there, from / or from ~/",
+            next="write it like --root /data/fcnship, or leave it out",
+        )
+
+
+def _check_precision(manifest: Manifest, precision: str) -> None:
+    if precision:
+        manifest.variant(precision)
+
+
+@contextlib.contextmanager
+def _unpacked(place: Path) -> Iterator[Package]:
+    """The drop as a folder, every byte of it verified. An archive is unpacked to a temporary one."""
+    head = read_head(open_drop(place), None)
+    if place.is_dir():
+        for _ in contents(head):
+            pass
+        yield Package.of(head.manifest, place)
+        return
+    with tempfile.TemporaryDirectory(prefix="fcnship-drop-") as temporary:
+        folder = Path(temporary)
+        with contextlib.ExitStack() as files:
+            for _ in contents(head, lambda file: files.enter_context(_created(folder / file.path)).write):
+                pass
+        (folder / "manifest.json").write_bytes(head.text)
+        if head.signature is not None:
+            (folder / "manifest.json.sig").write_bytes(head.signature)
+        yield Package.of(head.manifest, folder)
+
+
+def _created(path: Path) -> Any:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+@contextlib.contextmanager
+def _step(events: Events, name: str) -> Iterator[None]:
+    """Tell that a step begins and how it ended."""
+    started = time.monotonic()
+    events.stage_started(name)
+    try:
+        yield
+    except BaseException:
+        events.stage_ended(StageRecord(name=name, status="failed", seconds=time.monotonic() - started))
+        raise
+    events.stage_ended(StageRecord(name=name, status="done", seconds=time.monotonic() - started))
