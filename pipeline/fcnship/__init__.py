@@ -22,6 +22,7 @@ from fcnship.api import (
     validate,
     why,
 )
+from fcnship.api_ship import deploy, device_add, drop
 from fcnship.runs import BuildOptions, Run
 from fcnship.version import __version__
 
@@ -32,8 +33,11 @@ __all__ = [
     "build",
     "convert",
     "convert_file",
+    "deploy",
+    "device_add",
     "diff",
     "doctor",
+    "drop",
     "engine",
     "explain",
     "export",

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fcnship import api, cli_convert, cli_doctor, cli_selftest, cli_validate
+from fcnship import api, cli_convert, cli_doctor, cli_selftest, cli_ship, cli_validate
 from fcnship.cli_build import GATES, OF_PRECISION, Json, takes_build_options
 from fcnship.errors import FcnshipError, UsageError
 from fcnship.runs import BuildOptions, Run
@@ -143,6 +143,9 @@ def explain(
 
 
 app.command(epilog=cli_doctor.EXAMPLE)(cli_doctor.doctor)
+app.command(epilog=cli_ship.DROP_EXAMPLE)(cli_ship.drop)
+app.command(epilog=cli_ship.DEPLOY_EXAMPLE)(cli_ship.deploy)
+app.add_typer(cli_ship.device, name="device")
 
 
 def _version(wanted: bool) -> None:
@@ -247,6 +250,7 @@ def _ended(code: int) -> int:
     if code in STOPPED:
         terminal.complain(
             f"stopped by {STOPPED[code]}\n"
-            "  next:  run the same command again: it goes on from the last finished stage"
+            "  next:  run the same command again: it goes on from the last finished stage, "
+            "a training from its last checkpoint"
         )
     return code

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from fcnship.errors import UsageError
-from fcnship.options import Flavour, Head, Io, Layout
+from fcnship.options import Fit, Flavour, Head, Io, Layout
 from fcnship.runs import BuildOptions
 
 Build = Callable[[str, BuildOptions, bool], None]
@@ -53,8 +53,16 @@ def _options(
         typer.Option("--profile", metavar="SIZES", help="28-224 or 28,64,224 or 28x40-224x320; repeatable."),
     ] = _DEFAULT_PROFILES,
     data: Annotated[
-        str, typer.Option(metavar="DATA", help="digits, mnist, fashion_mnist or PATH.npz.")
+        str,
+        typer.Option(metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, PATH.npz or a folder."),
     ] = "digits",
+    fit: Annotated[
+        Fit,
+        typer.Option(metavar="FIT", help="Images of many sizes: bucket (with their like) or letterbox."),
+    ] = "bucket",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Go on without images of a folder that cannot be used.")
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same training.")] = 0,
     precision: Annotated[
         str, typer.Option(metavar="LIST", help="What to make: fp32, or several like fp32,fp16,int8.")
@@ -109,6 +117,8 @@ def _options(
     given: BuildOptions = {
         "profile": profile,
         "data": data,
+        "fit": fit,
+        "skip_bad": skip_bad,
         "seed": seed,
         "precision": precision,
         "calibration": calibration,

@@ -27,7 +27,7 @@ def convert(
         bool, typer.Option("--prove", help="Compare with the original; write OUT.certificate.json.")
     ] = False,
     data: Annotated[
-        str, typer.Option(metavar="DATA", help="Real images for --prove: mnist or PATH.npz.")
+        str, typer.Option(metavar="DATA", help="Images for --prove: mnist, PATH.npz or a folder.")
     ] = "",
     trust: Annotated[bool, typer.Option("--trust", help="Let code in the file run (Lambda layers).")] = False,
     channels: Annotated[int, typer.Option(metavar="N", help="Channels, for a recipe.")] = 1,

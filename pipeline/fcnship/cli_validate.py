@@ -64,7 +64,7 @@ def validate(
         list[str] | None, typer.Option("--profile", metavar="SIZES", help="Files: 28-224; repeatable.")
     ] = None,
     data: Annotated[
-        str, typer.Option(metavar="DATA", help="Files: images, digits or PATH.npz; noise if unfit.")
+        str, typer.Option(metavar="DATA", help="Files: digits, PATH.npz or a folder; noise if unfit.")
     ] = "",
     seed: Annotated[int, typer.Option(metavar="N", help="Files: the same seed draws the same images.")] = 0,
     value_range: Annotated[

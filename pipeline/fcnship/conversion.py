@@ -193,7 +193,6 @@ def _real_images(
     """Test images at the original's size, in its range and its order of axes; and that range."""
     import numpy as np
 
-    from fcnship.data.images import resize, to_range
     from fcnship.graph.facts import facts_of
     from fcnship.graph.network import network_from_keras
     from fcnship.stages.value_range import measured_value_range
@@ -211,7 +210,8 @@ def _real_images(
         span = measured_value_range(original, facts_of(original), data) if fits else data.value_range
     if network.input_size is None:
         return None, span
-    images = to_range(resize(data.x_test[:_REAL_IMAGES], network.input_size), data.value_range, span)
+    places = range(min(_REAL_IMAGES, len(data.x_test)))
+    images = data.at_size(data.x_test, places, network.input_size, span)
     return np.moveaxis(images, -1, 1) if first else images, span
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from fcnship.errors import FcnshipError, InputRefused, StageFailed, UsageError
 from fcnship.workspace import StageRecord, Status, Workspace
@@ -71,6 +71,15 @@ class Stage(Protocol):
         ...
 
 
+@runtime_checkable
+class Resumable(Protocol):
+    """A stage that was stopped in the middle of its work may have kept something of it."""
+
+    def goes_on(self, session: Session) -> str:
+        """What it goes on from, in words; nothing if it begins anew."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """Why a stage must be done again: an input, and what it was and is."""
@@ -93,7 +102,7 @@ def drive(stages: Sequence[Stage], session: Session, *, force: bool = False) -> 
     """
     for index, stage in enumerate(stages):
         finished = [stage.name for stage in stages[:index]]
-        with _named(stage, finished):
+        with named(stage, finished):
             changes = changes_of(stage, session)
         if changes or force:
             _do(stage, session, finished)
@@ -124,11 +133,13 @@ def stale(stages: Sequence[Stage], session: Session) -> dict[str, list[Change]]:
     found: dict[str, list[Change]] = {}
     for stage in stages:
         before = [name for name in stage.needs if found[name]]
-        with _named(stage, []):
+        with named(stage, []):
             changes = changes_of(stage, session)
         found[stage.name] = changes or [
             Change(input=f"stage {name}", before="", now=AGAIN) for name in before
         ]
+        if changes and isinstance(stage, Resumable) and (kept := stage.goes_on(session)):
+            found[stage.name].append(Change(input="checkpoint", before="", now=kept))
     return found
 
 
@@ -155,7 +166,7 @@ def _do(stage: Stage, session: Session, finished: Sequence[str]) -> None:
     inputs: dict[str, str] = {}
     made: tuple[str, ...] = ()
     try:
-        with _named(stage, finished):
+        with named(stage, finished):
             stage.requires(session)
             inputs = _inputs_of(stage, session)
             result = stage.run(session)
@@ -200,7 +211,7 @@ def _record(
 
 
 @contextlib.contextmanager
-def _named(stage: Stage, finished: Sequence[str]) -> Iterator[None]:
+def named(stage: Stage, finished: Sequence[str]) -> Iterator[None]:
     """Foreign exceptions come out as errors of the tree that name the stage."""
     try:
         yield

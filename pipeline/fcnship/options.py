@@ -16,6 +16,7 @@ Head = Literal["map", "average", "max"]
 AverageOf = Literal["probabilities", "scores"]
 Precision = Literal["fp32", "fp16", "int8"]
 Io = Literal["fp32", "fp16"]
+Fit = Literal["bucket", "letterbox"]
 _FORBIDDEN_IN_NAMES = {*'/\\"<>|:*?', *map(chr, range(32)), chr(127)}
 
 
@@ -41,6 +42,8 @@ class Options:
     int8_budget: float | None = None
     keep_fp32: tuple[str, ...] = ()
     min_accuracy: float | None = None
+    fit: Fit = "bucket"
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         if not self.profiles:
@@ -61,7 +64,13 @@ class Options:
             )
         if self.name:
             check_name(self.name)
-        for option, kind in (("flavour", Flavour), ("layout", Layout), ("head", Head), ("io", Io)):
+        for option, kind in (
+            ("flavour", Flavour),
+            ("layout", Layout),
+            ("head", Head),
+            ("io", Io),
+            ("fit", Fit),
+        ):
             _check_choice(option, getattr(self, option), get_args(kind))
         for precision in self.precisions:
             _check_choice("precision", precision, get_args(Precision))
@@ -95,7 +104,7 @@ class Options:
         """The options as run.json keeps them, so that single steps can go on with them."""
         return {
             "model": _kept(self.model),
-            "data": _kept(self.data),
+            "data": _kept_data(self.data),
             "profiles": [str(profile) for profile in self.profiles],
             "seed": self.seed,
             "flavour": self.flavour,
@@ -110,12 +119,21 @@ class Options:
             "int8_budget": self.int8_budget,
             "keep_fp32": list(self.keep_fp32),
             "min_accuracy": self.min_accuracy,
+            "fit": self.fit,
+            "skip_bad": self.skip_bad,
         }
 
 
 def _kept(text: str) -> str:
     """A path as it is found from any folder; a name as it is."""
     return str(Path(text).resolve()) if Path(text).is_file() else text
+
+
+def _kept_data(text: str) -> str:
+    """A file or a folder as it is found from anywhere; a built-in data set's name as it is."""
+    from fcnship.data import BUILT_IN
+
+    return text if text in BUILT_IN or not Path(text).exists() else str(Path(text).resolve())
 
 
 def check_name(name: str) -> None:

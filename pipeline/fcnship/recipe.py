@@ -32,6 +32,11 @@ class Training:
     the largest size is reached after the share ``growth`` of the steps. ``near_largest`` of the batches lie
     near the largest size, and as many near the smallest as make a half of both; ``any_shape`` of them have a
     height and a width that know nothing of each other.
+
+    ``validation_share`` of each class's training images is held out, and looked at after each epoch (a
+    twentieth of the steps, where they are counted in steps). With ``patience`` training ends after so many
+    epochs without a lower loss there, and the weights of the best one are kept. The schedule of the learning
+    rate is the optimiser's own.
     """
 
     epochs: int = 0
@@ -44,6 +49,8 @@ class Training:
     growth: float = 0.0
     near_largest: float = 0.25
     any_shape: float = 0.0
+    validation_share: float = 0.0
+    patience: int = 0
 
     def steps_for(self, images: int) -> int:
         """Optimiser steps for a training set of so many images."""
@@ -165,9 +172,11 @@ class Recipe:
         training = Training(**self._numbers("TRAINING", Training, self._attribute("TRAINING", dict)))
         if bool(training.epochs and training.batch) == bool(training.steps and training.pixels):
             raise self._wrong("TRAINING", "needs either epochs and batch, or steps and pixels")
-        for share, most in (("near_largest", 0.5), ("any_shape", 1.0)):
+        for share, most in (("near_largest", 0.5), ("any_shape", 1.0), ("validation_share", 0.5)):
             if getattr(training, share) > most:
                 raise self._wrong("TRAINING", f"{share} is {getattr(training, share)}, more than {most}")
+        if training.patience and not training.validation_share:
+            raise self._wrong("TRAINING", "has patience and no validation_share of images to look at")
         if not training.most_images:
             raise self._wrong("TRAINING", "most_images is 0; a batch holds at least one image")
         return training

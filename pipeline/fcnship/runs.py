@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from fcnship.errors import ArtifactError, FcnshipError, UsageError
-from fcnship.options import Flavour, Head, Io, Layout, Options, Precision
+from fcnship.options import Fit, Flavour, Head, Io, Layout, Options, Precision
 from fcnship.sizes import Profile
 from fcnship.workspace import StageRecord, Workspace
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fcnship.driver import Stage
     from fcnship.events import Events
     from fcnship.session import Session
+    from fcnship.training.cluster import Cluster
     from fcnship.verify.checks import Checks
 
 _CAUSES = {
@@ -49,7 +51,11 @@ class BuildOptions(TypedDict, total=False):
     profile: Profiles
     """Ranges of sizes, one or more: ``28-224`` (the default), ``28,64,224``, ``28x40-224x320@4``."""
     data: str | Path
-    """A built-in data set's name (``digits`` is the default) or an .npz file."""
+    """A built-in data set's name (``digits`` is the default), an .npz file or a folder of images."""
+    fit: Fit
+    """Images of differing sizes: ``bucket`` (with others like them) or ``letterbox`` (on a background)."""
+    skip_bad: bool
+    """Go on without images of a folder that cannot be used; the report counts and names them."""
     seed: int
     """The same seed gives the same training."""
     name: str
@@ -108,6 +114,8 @@ def options_from(model: str | Path, given: BuildOptions) -> Options:
         int8_budget=given.get("int8_budget", defaults.int8_budget),
         keep_fp32=tuple(given.get("keep_fp32", defaults.keep_fp32)),
         min_accuracy=given.get("min_accuracy", defaults.min_accuracy),
+        fit=given.get("fit", defaults.fit),
+        skip_bad=given.get("skip_bad", defaults.skip_bad),
     )
 
 
@@ -153,16 +161,38 @@ def named_session(options: Options, events: Events | None) -> Session:
 def run_until(model: str | Path, given: BuildOptions, until: str) -> Run:
     from fcnship.driver import drive
     from fcnship.stages import STAGES
+    from fcnship.training.cluster import cluster_of
 
     names = [stage.name for stage in STAGES]
     stages = STAGES[: names.index(until) + 1]
     session = named_session(options_from(model, given), given.get("events"))
+    cluster = cluster_of(os.environ)
+    if cluster and not cluster.chief:
+        return _followed(session, cluster)
     for stage in stages:
         if stage.name == "engine":
             stage.requires(session)  # a flavour that is not here is told before anything is trained
     with session.workspace.locked():
         drive(stages, session, force=given.get("force", False))
         return _finished(session, reported=until == "report")
+
+
+def _followed(session: Session, cluster: Cluster) -> Run:
+    """Train along with another machine, which alone has a run folder and does the stages that follow."""
+    from fcnship.driver import named
+    from fcnship.recipe import Recipe
+    from fcnship.stages.fitted import follow
+    from fcnship.stages.train import Train
+
+    train = Train()
+    session.events.stage_started(train.name)
+    if isinstance(session.source, Recipe):
+        with named(train, []):
+            train.requires(session)
+            follow(session, session.source, train.inputs(session), cluster)
+    else:
+        session.events.say(f"{session.source.path.name} is trained already: there is nothing to do here")
+    return Run(folder=session.workspace.root, stages=(), kept=False)
 
 
 def run_again(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fcnship.data import Dataset, Source, find_data
+from fcnship.data.notes import notes_on
 from fcnship.errors import ArtifactError
 from fcnship.events import Events, Silence
 from fcnship.graph.facts import ModelFacts
@@ -32,7 +33,7 @@ class Session:
     @cached_property
     def data_source(self) -> Source:
         """The data set that ``--data`` names."""
-        return find_data(self.options.data)
+        return find_data(self.options.data, skip_bad=self.options.skip_bad)
 
     @cached_property
     def data_fingerprint(self) -> str:
@@ -42,7 +43,16 @@ class Session:
     @cached_property
     def data(self) -> Dataset:
         """The loaded data set."""
-        return self.data_source.load()
+        data = replace(self.data_source.load(self.events.progress), fit=self.options.fit)
+        for line in notes_on(data, self.profiles):
+            self.events.say(line)
+        return data
+
+    @property
+    def data_inputs(self) -> dict[str, str]:
+        """What a stage that uses images depends on: the data, and how they are fitted if that was asked."""
+        fit = {} if self.options.fit == "bucket" else {"fit": self.options.fit}
+        return {"data": self.data_fingerprint, **fit}
 
     @cached_property
     def workspace(self) -> Workspace:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from fcnship.lint.findings import Linted
     from fcnship.reproduction import Reproduction
     from fcnship.runs import Run
+    from fcnship.ship.deploy import Deployment
+    from fcnship.ship.drop import Drop
+    from fcnship.ship.hosts import AddedDevice
     from fcnship.verify.selftest.outcome import SelfTest
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -301,6 +304,44 @@ def show_lint(found: Linted, as_json: bool) -> None:
         _print_json(found.as_json())
     else:
         print_lint(found, _output())
+
+
+def show_drop(found: Drop, as_json: bool) -> None:
+    """What was packed, and what to do with it."""
+    if as_json:
+        _print_json(found.as_json())
+        return
+    from fcnship.reports.drop_text import print_drop
+
+    print_drop(found, _output())
+
+
+def show_deployment(found: Deployment, as_json: bool) -> None:
+    """What was brought to a device, or would be, and what it said."""
+    if as_json:
+        _print_json(found.as_json())
+        return
+    from fcnship.reports.deploy_text import print_deployment
+
+    print_deployment(found, _output())
+
+
+def show_added_device(found: AddedDevice, as_json: bool) -> None:
+    """Whose key is in known_hosts now."""
+    if as_json:
+        _print_json(found.as_json())
+        return
+    told = {"added": "added to", "known": "known already, in"}[found.outcome]
+    text = f"{found.host}: {found.key} {found.fingerprint} {told} {found.file}"
+    _output().print(Text(_safe(text)), soft_wrap=True)
+
+
+def confirmed(question: str) -> bool:
+    """Ask on the terminal; where there is none, nobody has said yes."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        return False
+    print(f"{_safe(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _told(changes: Sequence[Change]) -> str:

@@ -169,11 +169,11 @@ class FilesSubject:
         self._data: Dataset | None = find_data(self._request.data).load() if self._request.data else None
         seed = self._saved.seed if self._saved else self._request.seed
         span = self.value_range
-        if self._data is None or self._data.x_test.shape[-1] != channels:
+        if self._data is None or self._data.channels != channels:
             if self._data is not None:
                 self.notes.append(
                     f"the images are noise (seed {seed}): those of {self._data.name} have "
-                    f"{self._data.x_test.shape[-1]} channels, the network takes {channels} (--data)"
+                    f"{self._data.channels} channels, the network takes {channels} (--data)"
                 )
             return ImageBatches(channels=channels, value_range=span, seed=seed)
         pictures, old = self._data.x_test, self._data.value_range

@@ -28,7 +28,7 @@ from fcnship.runners import Runner
 from fcnship.runners.keras import KerasRunner
 from fcnship.runners.onnxruntime import OnnxRunner
 from fcnship.sizes import Size
-from fcnship.training import class_scores, fit
+from fcnship.training import Course, class_scores, fit
 
 REPOSITORY = Path(__file__).parents[2]
 MNIST_BESIDE = REPOSITORY / "../shared/data/mnist.npz"
@@ -120,7 +120,7 @@ def _trained(recipe: Recipe, data: Dataset, plan: Plan) -> tuple[Any, int, float
     size = recipe.size or Size(*data.x_train.shape[1:3])
     batches = fixed_batches(data, size, training, recipe.augment, recipe.value_range, plan.seed)
     start = time.perf_counter()
-    fit(model, recipe.optimizer(steps), batches, steps, lambda done, total, text: None)
+    fit(model, recipe.optimizer(steps), batches, Course(steps=steps), lambda done, total, text: None)
     return model, training.epochs, time.perf_counter() - start
 
 

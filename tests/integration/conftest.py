@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from builds import BUILD_TINY, FIRST_COMMAND, MAIN_JOB, TINY, Job, as_a_newcomer, built, cloned
+from dropped_runs import build_small
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +43,9 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     for step in before:
         as_a_newcomer(step, folder)
     return Job(folder=folder, done=as_a_newcomer(build, folder))
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run of every precision, to make drops of. For looking only."""
+    return build_small(tmp_path_factory.mktemp("small"))

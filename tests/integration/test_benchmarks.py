@@ -86,6 +86,30 @@ def test_accuracy_by_size(
         assert by_size.broken(replace(good, **fault))
 
 
+def test_bucketing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    bucketing = load("bucketing", monkeypatch)
+    monkeypatch.setattr(bucketing, "LEAST", 0.01)
+    assert bucketing.main(["--images", "40", "--steps", "3", "--rounds", "1"]) == 0
+    rows = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    ways = ["buckets, as the product trains", "buckets, own sizes alone", "padded to the largest"]
+    assert rows[1:] == [f"| {way}" for way in ways]
+    monkeypatch.setattr(bucketing, "LEAST", 2.0)
+    for rates, code in ((200.0, 250.0, 100.0), 0), ((250.0, 199.0, 100.0), 1):
+        found = {way: [rate] for way, rate in zip(ways, rates, strict=True)}
+        assert bucketing.told(40, found, found) == code
+
+
+def test_input_pipeline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline = load("input_pipeline", monkeypatch)
+    monkeypatch.setattr(pipeline, "MOST", 1.0)
+    assert pipeline.main(["--images", "12", "--steps", "3", "--rounds", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(" 0% |")
+    monkeypatch.setattr(pipeline, "MOST", 1 / 3)
+    for with_input, code in (1.4, 0), (1.6, 1):
+        seconds = {"kept": [with_input], "anew": [3.0], "memory": [1.0]}
+        assert pipeline.told(seconds, steps=1, images=1) == code
+
+
 def test_precision(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,10 +12,11 @@ import onnx
 import onnxruntime
 import pytest
 
+from fcnship.data.collection import sha256_of_image
 from fcnship.errors import AccuracyBelowFloor, DataRefused, InputRefused, UsageError
 from fcnship.options import Options
 from fcnship.precision.calibrate import calibrate
-from fcnship.precision.drawing import draw, sha256_of_image
+from fcnship.precision.drawing import draw
 from fcnship.precision.int8 import calibrated_tensors, weighted_layers
 from fcnship.precision.sensitivity import Measure
 from fcnship.session import Session

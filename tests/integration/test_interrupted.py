@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,10 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 # Nobody listens on port 9: with this proxy there is no network, wherever the test runs.
 NOBODY = "http://127.0.0.1:9"
-GOES_ON = "  next:  run the same command again: it goes on from the last finished stage\n"
+GOES_ON = (
+    "  next:  run the same command again: it goes on from the last finished stage, "
+    "a training from its last checkpoint\n"
+)
 
 
 def started(folder: Path) -> subprocess.Popen[str]:
@@ -48,7 +52,7 @@ def started(folder: Path) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     ("sent", "code", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")]
 )
-def test_a_stopped_training_leaves_nothing_and_goes_on(
+def test_a_stopped_training_leaves_a_checkpoint_alone(
     sent: signal.Signals, code: int, name: str, tmp_path: Path
 ) -> None:
     with started(tmp_path) as process:
@@ -58,13 +62,19 @@ def test_a_stopped_training_leaves_nothing_and_goes_on(
         finally:
             process.kill()  # or a training that does not stop would be waited for
     assert process.returncode == code
-    assert (out, err) == ("", f"fcnship: stopped by {name}\n{GOES_ON}")
+    assert out == ""
+    kept, _, message = err.partition("\n")
+    assert re.fullmatch(r"train      stopped after step \d+ of 1000000000, which is kept", kept)
+    assert message == f"fcnship: stopped by {name}\n{GOES_ON}"
     run = tmp_path / "artifacts" / "slow"
-    assert files(run) == set()
+    assert files(run) == {"keras/checkpoint.npz"}
 
+    # Of three steps it is another training: test_resume.py goes on with the same one.
     (tmp_path / "quick").touch()
     done = fcnship(*TRAIN, cwd=tmp_path)
     assert (done.returncode, outcomes(done)) == (0, {"train": "done"})
+    assert "keras/checkpoint.npz is of another training (the number of steps changed)" in done.stderr
+    assert files(run) == {"run.json", "keras/model.keras", "keras/history.json"}
     assert records(run)["train"]["status"] == "done"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fcnship.data import collection
 from fcnship.data.npz import Dataset, dataset_from_arrays
 from fcnship.runners import Unrunnable
 from fcnship.sizes import Profile, Size
@@ -80,9 +81,9 @@ def test_each_variant_takes_its_own_batch_of_images_that_are_resized_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resized: list[Size] = []
-    plain = accuracy.fitted
+    plain = collection.fitted
     monkeypatch.setattr(
-        accuracy, "fitted", lambda x, size, fill: (resized.append(size), plain(x, size, fill))[1]
+        collection, "fitted", lambda x, size, *rest: (resized.append(size), plain(x, size, *rest))[1]
     )
     small, large = ByBrightness(variant="engine-fp32"), ByBrightness(variant="onnx-fp32")
     batches = {"engine-fp32": 2, "onnx-fp32": 512}

@@ -140,13 +140,15 @@ REFUSED = ModelRefused("no", cause="why", next="how")
             SystemExit(143),
             143,
             "fcnship: stopped by SIGTERM\n"
-            "  next:  run the same command again: it goes on from the last finished stage\n",
+            "  next:  run the same command again: it goes on from the last finished stage, "
+            "a training from its last checkpoint\n",
         ),
         (
             KeyboardInterrupt(),
             130,
             "fcnship: stopped by Ctrl-C\n"
-            "  next:  run the same command again: it goes on from the last finished stage\n",
+            "  next:  run the same command again: it goes on from the last finished stage, "
+            "a training from its last checkpoint\n",
         ),
     ],
     ids=repr,

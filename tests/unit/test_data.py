@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fcnship.data import find_data
+from fcnship.data.image_folder import ImageFolder
 from fcnship.data.sources import BUILT_IN, Digits, KerasDataset, NpzFile
 from fcnship.errors import DataRefused, FcnshipError, UsageError
 from fcnship.hashing import sha256_of_file, sha256_of_value
@@ -29,6 +30,7 @@ def test_built_in_sets_and_files_are_found(tmp_path: Path) -> None:
     assert found == NpzFile(path)
     assert found.name == "signs"
     assert found.fingerprint() == sha256_of_file(path)
+    assert find_data(str(tmp_path), skip_bad=True) == ImageFolder(tmp_path, skip_bad=True)
 
 
 def test_data_that_is_not_there(tmp_path: Path) -> None:
@@ -36,11 +38,11 @@ def test_data_that_is_not_there(tmp_path: Path) -> None:
     assert isinstance(error, UsageError)
     assert str(error) == (
         "there is no data set 'fashion'\n"
-        "  cause: it is neither a file nor one of digits, mnist, fashion_mnist; "
+        "  cause: it is no file, no folder and none of digits, mnist, fashion_mnist, cifar10; "
         "did you mean 'fashion_mnist'?\n"
-        "  next:  name one of these, or the path of an .npz file"
+        "  next:  name one of these, the path of an .npz file or a folder of images"
     )
-    assert not_found(str(tmp_path)).what == f"there is no data set {str(tmp_path)!r}"
+    assert not_found(str(tmp_path / "x")).what == f"there is no data set {str(tmp_path / 'x')!r}"
     assert not_found("").what == "there is no data set ''"
     assert not_found("d" * 300).what == f"the data set {'d' * 80!r} cannot be looked up: File name too long"
 
@@ -52,7 +54,7 @@ def test_a_file_that_is_no_data(tmp_path: Path) -> None:
     assert isinstance(error, DataRefused)
     assert str(error) == (
         f"{path} is no data set that fcnship reads\n"
-        "  cause: its name does not end in .npz\n"
+        "  cause: its name does not end in .npz, and it is no folder of images\n"
         "  next:  save it with numpy.savez_compressed: x_train, y_train, x_test, y_test"
     )
 
@@ -92,3 +94,11 @@ def test_where_keras_keeps_its_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         f"{tmp_path}/.keras/datasets/fashion-mnist/{part}-ubyte.gz"
         for part in ("train-labels-idx1", "train-images-idx3", "t10k-labels-idx1", "t10k-images-idx3")
     ]
+
+
+def test_cifar10_is_keras_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    cifar = BUILT_IN["cifar10"]
+    assert isinstance(cifar, KerasDataset)
+    assert cifar.missing == [f"{tmp_path}/datasets/cifar-10-batches-py-target_archive"]
+    assert len(cifar.class_names) == 10

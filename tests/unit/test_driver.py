@@ -114,6 +114,16 @@ class Bench:
         return {name: [str(change) for change in changes] for name, changes in found.items() if changes}
 
 
+@dataclass
+class Halfway(Copying):
+    """A stage that has kept something of its work."""
+
+    kept: str = ""
+
+    def goes_on(self, session: Session) -> str:
+        return self.kept
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     (tmp_path / "net.py").touch()
@@ -364,3 +374,13 @@ def test_a_damaged_run_json_stops_everything(bench: Bench) -> None:
 def test_a_change_reads_as_a_sentence() -> None:
     assert str(Change(input="seed", before="0", now="1")) == "seed: 0 -> 1"
     assert str(Change(input="stage", before="", now="never built")) == "stage: never built"
+
+
+def test_what_a_stopped_stage_goes_on_from_is_told(bench: Bench) -> None:
+    halfway = Halfway("a", kept="goes on after step 3 of 9")
+    bench.stages[0] = halfway
+    assert bench.why()["a"] == ["stage: never built", "checkpoint: goes on after step 3 of 9"]
+    bench.drive()
+    assert bench.why() == {}
+    halfway.kept, halfway.given["seed"] = "", "1"
+    assert bench.why()["a"] == ["seed: nothing -> 1"]

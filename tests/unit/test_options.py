@@ -37,6 +37,8 @@ def test_the_defaults_are_the_main_job() -> None:
         "int8_budget": None,
         "keep_fp32": [],
         "min_accuracy": None,
+        "fit": "bucket",
+        "skip_bad": False,
     }
 
 

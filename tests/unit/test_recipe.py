@@ -107,6 +107,17 @@ FINE = "TRAINING = {'steps': 9, 'pixels': 4096, "
             "training",
             "TRAINING most_images is 0; a batch holds at least one image",
         ),
+        (
+            FINE + "'patience': 3}",
+            "training",
+            "TRAINING has patience and no validation_share of images to look at",
+        ),
+        (FINE + "'patience': 1.5}", "training", "TRAINING patience is 1.5, not a whole number"),
+        (
+            FINE + "'validation_share': 0.6}",
+            "training",
+            "TRAINING validation_share is 0.6, more than 0.5",
+        ),
         ("AUGMENT = ['rotate']", "augment", "AUGMENT is list, not dict"),
         (
             "AUGMENT = {'rotation': 5}",

@@ -2,58 +2,52 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fcnship.data.images import augmented, to_range
-from fcnship.data.npz import Dataset
-from fcnship.recipe import Augment, Training
+from fcnship.data.buckets import Buckets
+from fcnship.data.collection import FolderImages, sides_of
+from fcnship.data.dataset import Dataset
+from fcnship.data.drawn_size import draw_any_shape, draw_size, growing_reach
+from fcnship.data.images import augmented, fitted, random_affine, to_range
+from fcnship.errors import DataRefused
+from fcnship.recipe import Augment, Recipe, Training
 from fcnship.sizes import Profile, Size
 
-Batch = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+Array = np.ndarray[Any, Any]
+Range = tuple[float, float]
+Batch = tuple[Array, Array]
 # The batch of a step. It hangs on the seed and the step alone, so that a training can go on at any step, and
 # several threads may ask at once.
 Batches = Callable[[int], Batch]
-_EDGE = 1.3
-_ASPECT, _MOST_ASPECT = 1.2, 2.2
-_STRETCHED_SHARE = 0.4
-_FIRST_REACH = 0.25
 
 
-def draw_size(
-    profiles: Sequence[Profile], rng: np.random.Generator, training: Training, reach: float = 1.0
-) -> Size:
-    """A size from a profile drawn at random; ``reach`` is the share of its (logarithmic) range in use.
+def training_batches(data: Dataset, recipe: Recipe, profiles: Sequence[Profile], seed: int) -> Batches:
+    """The batches that a recipe trains on: of one size, of buckets, or of sizes drawn from the profiles.
 
-    Half of them lie evenly in the logarithm, the others near the minimum and near the maximum: the edges have
-    neighbours on one side only and would be learnt worst. Most have nearly the profile's own aspect; others
-    are stretched up to 2.2 to 1 as far as the profile allows, and ``training.any_shape`` of all have any.
+    Raises:
+        DataRefused: the recipe wants one size, and the images have several that nobody asked to letterbox.
     """
-    profile = profiles[int(rng.integers(len(profiles)))]
-    low = np.log([profile.min.height, profile.min.width])
-    high = low + (np.log([profile.max.height, profile.max.width]) - low) * reach
-    if training.any_shape and rng.random() < training.any_shape:
-        height, width = np.exp(rng.uniform(low, high))
-        return Size(round(float(height)), round(float(width)))
-    middle = low + (high - low) * _share(float(np.max(high - low)), rng, training.near_largest)
-    aspect = _ASPECT if rng.random() > _STRETCHED_SHARE else _MOST_ASPECT
-    half = rng.uniform(-0.5, 0.5) * math.log(aspect)
-    height, width = np.exp(np.clip(middle + np.array([half, -half]), low, high))
-    return Size(round(float(height)), round(float(width)))
+    training, augment, value_range = recipe.training, recipe.augment, recipe.value_range
+    if training.epochs:
+        size = _one_size(data, recipe, profiles)
+        return fixed_batches(data, size, training, augment, value_range, seed)
+    mixed = bucketed_batches if data.bucketed else mixed_batches
+    return mixed(data, profiles, training, augment, value_range, seed)
 
 
-def _share(span: float, rng: np.random.Generator, near_largest: float) -> float:
-    """A place between min (0) and max (1)."""
-    if span == 0:
-        return 0.0
-    edge = min(math.log(_EDGE) / span, 1.0)
-    kind = rng.random()
-    if kind < 0.5:
-        return float(rng.uniform(0, 1))
-    return float(rng.uniform(0, edge) if kind < 1 - near_largest else 1 - rng.uniform(0, edge))
+def _one_size(data: Dataset, recipe: Recipe, profiles: Sequence[Profile]) -> Size:
+    if data.own_size is None and data.fit == "bucket":
+        different = len(np.unique(sides_of(data.x_train), axis=0))
+        raise DataRefused(
+            f"{recipe.name} is trained on images of one size, those of {data.name} have {different} sizes",
+            cause="bringing them all to one size would change their shapes",
+            next="add --fit letterbox, which lays each on a background, its shape kept; "
+            "or train models/multiscale.py, which takes any size",
+        )
+    return recipe.size or data.own_size or profiles[0].opt
 
 
 def mixed_batches(
@@ -61,7 +55,7 @@ def mixed_batches(
     profiles: Sequence[Profile],
     training: Training,
     augment: Augment,
-    value_range: tuple[float, float],
+    value_range: Range,
     seed: int,
 ) -> Batches:
     """Training batches: images (n, height, width, channels) float32 and labels (n,) int32.
@@ -72,12 +66,40 @@ def mixed_batches(
 
     def batch(step: int) -> Batch:
         rng = np.random.default_rng((seed, step))
-        reach = 1.0 if step >= growing else _FIRST_REACH + (1 - _FIRST_REACH) * step / growing
-        size = draw_size(profiles, rng, training, reach)
-        count = min(max(training.pixels // size.pixels, 1), training.most_images, len(data.x_train))
-        chosen = rng.choice(len(data.x_train), count, replace=False)
-        images = augmented(data.x_train[chosen], size, augment, rng, fill=data.value_range[0])
-        return to_range(images, data.value_range, value_range), data.y_train[chosen].astype(np.int32)
+        size = draw_size(profiles, rng, training, growing_reach(step, growing))
+        chosen = rng.choice(len(data.x_train), _count(size, training, data), replace=False)
+        return _batch(data, chosen, size, augment, value_range, rng)
+
+    return batch
+
+
+def bucketed_batches(
+    data: Dataset,
+    profiles: Sequence[Profile],
+    training: Training,
+    augment: Augment,
+    value_range: Range,
+    seed: int,
+) -> Batches:
+    """As ``mixed_batches``, but a batch's images have nearly one shape, and its size has that shape too.
+
+    ``training.any_shape`` of the batches, and those of images whose shape no profile holds, have a size of
+    another shape: each image keeps its own there, and lies somewhere on a background.
+    """
+    growing = training.growth * training.steps_for(len(data.x_train))
+    buckets = Buckets(sides_of(data.x_train), profiles)
+
+    def batch(step: int) -> Batch:
+        rng = np.random.default_rng((seed, step))
+        reach = growing_reach(step, growing)
+        first = int(rng.integers(len(data.x_train)))
+        if rng.random() < training.any_shape:
+            size = draw_any_shape(profiles, rng, reach)
+            chosen = rng.choice(len(data.x_train), _count(size, training, data), replace=False)
+        else:
+            size = buckets.draw_size(first, rng, training, reach)
+            chosen = buckets.neighbours(first, _count(size, training, data), rng)
+        return _batch(data, chosen, size, augment, value_range, rng)
 
     return batch
 
@@ -87,7 +109,7 @@ def fixed_batches(
     size: Size,
     training: Training,
     augment: Augment,
-    value_range: tuple[float, float],
+    value_range: Range,
     seed: int,
 ) -> Batches:
     """Training batches of one size: each epoch every image once, in an order of its own."""
@@ -98,7 +120,26 @@ def fixed_batches(
         order = np.random.default_rng((seed, epoch)).permutation(len(data.x_train))
         chosen = order[place * training.batch : (place + 1) * training.batch]
         rng = np.random.default_rng((seed, epoch, place))
-        images = augmented(data.x_train[chosen], size, augment, rng, fill=data.value_range[0])
-        return to_range(images, data.value_range, value_range), data.y_train[chosen].astype(np.int32)
+        return _batch(data, chosen, size, augment, value_range, rng)
 
     return batch
+
+
+def _count(size: Size, training: Training, data: Dataset) -> int:
+    return min(max(training.pixels // size.pixels, 1), training.most_images, len(data.x_train))
+
+
+def _batch(
+    data: Dataset, chosen: Array, size: Size, augment: Augment, value_range: Range, rng: np.random.Generator
+) -> Batch:
+    fill, stretch = data.value_range[0], data.most_stretch
+    at = rng.random((len(chosen), 2)) if data.keeps_shape else None
+    if isinstance(data.x_train, FolderImages):
+        affine = None if augment == Augment() else random_affine(len(chosen), augment, rng)
+        images = data.x_train.at_size(chosen, size, fill=fill, most_stretch=stretch, at=at, affine=affine)
+    elif data.keeps_shape:
+        placed = fitted(data.x_train[chosen], size, fill, stretch, at)
+        images = augmented(placed, size, augment, rng, fill=fill)
+    else:
+        images = augmented(data.x_train[chosen], size, augment, rng, fill=fill)
+    return to_range(images, data.value_range, value_range), data.y_train[chosen].astype(np.int32)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fcnship.data.dataset import Dataset
 from fcnship.errors import DataRefused
 from fcnship.machine import available_bytes
 
@@ -19,28 +19,6 @@ _MOST_CHANNELS = 64
 _MOST_CLASSES = 1 << 20
 # What a zip archive with a flipped bit, a password or an unknown compression raises.
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, RuntimeError)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """Images (count, height, width, channels) as they came, labels (count,) from 0, and the pixels' range."""
-
-    name: str
-    x_train: np.ndarray[Any, Any]
-    y_train: np.ndarray[Any, Any]
-    x_test: np.ndarray[Any, Any]
-    y_test: np.ndarray[Any, Any]
-    value_range: tuple[float, float]
-
-    @property
-    def channels(self) -> int:
-        """Channels of every image."""
-        return int(self.x_train.shape[3])
-
-    @property
-    def classes(self) -> int:
-        """One more than the highest label."""
-        return int(self.y_train.max()) + 1
 
 
 def read_npz(path: Path, name: str) -> Dataset:

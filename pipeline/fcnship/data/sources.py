@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from fcnship.data.npz import Dataset, dataset_from_arrays, read_npz
+from fcnship.data.dataset import Dataset
+from fcnship.data.examine import Progress
+from fcnship.data.image_folder import ImageFolder
+from fcnship.data.npz import dataset_from_arrays, read_npz
 from fcnship.errors import DataRefused, EnvironmentLacks, UsageError
 from fcnship.frameworks import import_keras
 from fcnship.hashing import sha256_of_file, sha256_of_value
 from fcnship.recipe import nearest
 
-__all__ = ["BUILT_IN", "Dataset", "Source", "find_data"]
 _DIGITS_TEST_IMAGES = 360
 
 
@@ -31,9 +33,13 @@ class Source(Protocol):
         """A hash of the data; cheap, and without importing what loads it."""
         ...
 
-    def load(self) -> Dataset:
-        """The images and labels."""
+    def load(self, progress: Progress = ..., /) -> Dataset:
+        """The images and labels; ``progress`` is told how far that is."""
         ...
+
+
+def _quiet(done: int, total: int, text: str) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class NpzFile:
         """The SHA-256 of the file."""
         return sha256_of_file(self.path)
 
-    def load(self) -> Dataset:
+    def load(self, progress: Progress = _quiet) -> Dataset:
         """The arrays, checked. Nothing in the file is ever unpickled."""
         return read_npz(self.path, self.name)
 
@@ -70,7 +76,7 @@ class Digits:
         file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
         return sha256_of_file(file)
 
-    def load(self) -> Dataset:
+    def load(self, progress: Progress = _quiet) -> Dataset:
         """1,437 training and 360 test images, split by class with a fixed seed."""
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -95,6 +101,7 @@ class KerasDataset:
     name: str
     files: tuple[str, ...]
     load_with_keras: Callable[[Any], Any]
+    class_names: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -118,14 +125,14 @@ class KerasDataset:
             )
         return sha256_of_value([sha256_of_file(self.folder / file) for file in self.files])
 
-    def load(self) -> Dataset:
+    def load(self, progress: Progress = _quiet) -> Dataset:
         """The images as Keras's loader orders them."""
-        if len(self.files) == 1 and not self.missing:
+        if self.files[0].endswith(".npz") and not self.missing:
             # Read here and not by Keras, which allows pickles and deletes a file whose hash it does not know.
             return read_npz(self.folder / self.files[0], self.name)
         (x_train, y_train), (x_test, y_test) = self._fetch()
         arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-        return dataset_from_arrays(self.name, arrays)
+        return replace(dataset_from_arrays(self.name, arrays), class_names=self.class_names)
 
     def _fetch(self) -> Any:
         keras = import_keras()
@@ -155,40 +162,51 @@ BUILT_IN: dict[str, Source] = {
     "fashion_mnist": KerasDataset(
         "fashion_mnist", _IDX, lambda keras: keras.datasets.fashion_mnist.load_data()
     ),
+    "cifar10": KerasDataset(
+        "cifar10",
+        ("cifar-10-batches-py-target_archive",),
+        lambda keras: keras.datasets.cifar10.load_data(),
+        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    ),
 }
+_NEXT = "name one of {}, the path of an .npz file or a folder of images"
 
 
-def find_data(text: str) -> Source:
-    """What ``--data`` means: a built-in data set's name or the path of an .npz file.
+def find_data(text: str, *, skip_bad: bool = False) -> Source:
+    """What ``--data`` means: a built-in data set's name, the path of an .npz file or of a folder of images.
+
+    ``skip_bad``: a folder's images that cannot be used are counted and left out.
 
     Raises:
         UsageError: there is nothing of that name.
-        DataRefused: what is there is no .npz file.
+        DataRefused: what is there is neither.
     """
     if text in BUILT_IN:
         return BUILT_IN[text]
     try:
-        return _found(text)
+        return _found(text, skip_bad)
     except OSError as error:
         raise UsageError(
             f"the data set {text[:80]!r} cannot be looked up: {error.strerror}",
             cause="it is no path, or a folder on the way to it may not be read",
-            next=f"name one of {', '.join(BUILT_IN)}, or the path of an .npz file",
+            next=_NEXT.format(", ".join(BUILT_IN)),
         ) from None
 
 
-def _found(text: str) -> Source:
+def _found(text: str, skip_bad: bool) -> Source:
     path = Path(text)
+    if text and path.is_dir():
+        return ImageFolder(path, skip_bad)
     if path.is_file() and path.suffix == ".npz":
         return NpzFile(path)
     if path.is_file():
         raise DataRefused(
             f"{text} is no data set that fcnship reads",
-            cause="its name does not end in .npz",
+            cause="its name does not end in .npz, and it is no folder of images",
             next="save it with numpy.savez_compressed: x_train, y_train, x_test, y_test",
         )
     raise UsageError(
         f"there is no data set {text!r}",
-        cause=f"it is neither a file nor one of {', '.join(BUILT_IN)}{nearest(text, BUILT_IN)}",
-        next="name one of these, or the path of an .npz file",
+        cause=f"it is no file, no folder and none of {', '.join(BUILT_IN)}{nearest(text, BUILT_IN)}",
+        next="name one of these, the path of an .npz file or a folder of images",
     )

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fcnship.data.collection import sha256_of
 from fcnship.errors import DataRefused
 from fcnship.precision.calibration import CalibrationRecipe
 from fcnship.precision.coverage import Cell, cells_of, outside
-from fcnship.precision.drawing import CalibrationImage, CalibrationSet, sha256_of_image
+from fcnship.precision.drawing import CalibrationImage, CalibrationSet
 from fcnship.sizes import Profile, Size
 
 _NAMED = 5
@@ -182,8 +183,8 @@ def _check_coverage(images: Sequence[CalibrationImage], profiles: Sequence[Profi
 
 def _check_apart(drawn: CalibrationSet) -> None:
     test: dict[str, int] = {}
-    for place, pixels in enumerate(drawn.data.x_test):
-        test.setdefault(sha256_of_image(pixels), place)
+    for place in range(len(drawn.data.x_test)):
+        test.setdefault(sha256_of(drawn.data.x_test, place), place)
     shared = [
         f"{image.sha256[:12]} (test image {test[image.sha256]})"
         for image in drawn.images

@@ -1,8 +1,9 @@
-"""Draws the images that calibrate: from the training part of the data alone, none twice, at their sizes."""
+"""Draws the images that calibrate: from the calibration part of the data, else from the training part; never
+twice, at their sizes.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fcnship.data import Dataset
+from fcnship.data.collection import Images, at_size, sha256_of, sha256_of_image, sides_of
 from fcnship.data.images import resize, to_range
 from fcnship.errors import DataRefused
 from fcnship.precision.calibration import CalibrationRecipe
@@ -26,15 +28,19 @@ _ASPECT = 1.5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CalibrationImage:
-    """One image of the data, (height, width, channels) as it came, and the size at which it is used."""
+    """One image of the data, (height, width, channels) as it came, and the size at which it is used.
+
+    ``content`` is its hash where ``pixels`` have that size already.
+    """
 
     pixels: Array
     size: Size
+    content: str = ""
 
     @cached_property
     def sha256(self) -> str:
         """The hash of the image as it came: the same picture at two sizes is one image."""
-        return sha256_of_image(self.pixels)
+        return self.content or sha256_of_image(self.pixels)
 
     @property
     def blank(self) -> bool:
@@ -49,16 +55,9 @@ class CalibrationImage:
         return to_range(image, data_range, value_range)
 
 
-def sha256_of_image(pixels: Array) -> str:
-    """The SHA-256 of an image's shape and numbers."""
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).tobytes())
-    return digest.hexdigest()
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CalibrationSet:
-    """The images that calibrate, and others of the training part that are held out to check the ranges on."""
+    """The images that calibrate, and others, never tested with, that are held out to check the ranges on."""
 
     data: Dataset
     profiles: Sequence[Profile]
@@ -70,47 +69,74 @@ def draw(recipe: CalibrationRecipe, data: Dataset, profiles: Sequence[Profile]) 
     """As many images as the recipe asks for, and up to 64 to hold out, at sizes over the whole range.
 
     Raises:
-        DataRefused: the training part has too few different images.
+        DataRefused: there are too few different images.
     """
-    pictures = _different(data.x_train, recipe.seed)
-    used = list(itertools.islice(pictures, recipe.images))
-    held_out = list(itertools.islice(pictures, HELD_OUT))
-    if not held_out:
-        fewer = max(len(used) - HELD_OUT, len(used) // 2)
-        ask = f"ask for fewer in a copy of {recipe.path}: images = {fewer}"
-        raise DataRefused(
-            f"the calibration recipe {recipe.name} asks for {recipe.images} images and some to hold out, "
-            f"and the training part of {data.name} has {len(used)} different ones",
-            cause="the data set is small, or holds the same image many times",
-            next=ask if fewer else "give more training images: --data PATH.npz",
-        )
+    apart = data.x_calibration is not None
+    source = data.x_train if data.x_calibration is None else data.x_calibration
+    different = _different([source, data.x_train] if apart else [source], recipe.seed)
+    drawn = list(itertools.islice(different, recipe.images))
+    used = [one for one in drawn if one.images is source]
+    held_out = list(itertools.islice(different, HELD_OUT))
+    if not held_out or len(used) < len(drawn):
+        raise _too_few(recipe, data, len(used), "calibration" if apart else "training")
     return CalibrationSet(
         data=data,
         profiles=profiles,
-        images=_at(used, _sizes(recipe, profiles, used[0])),
-        held_out=_at(held_out, spread_sizes(profiles, len(held_out), recipe.seed + 1)),
+        images=_at(used, _sizes(recipe, profiles, used), data),
+        held_out=_at(held_out, spread_sizes(profiles, len(held_out), recipe.seed + 1), data),
     )
 
 
-def _different(images: Array, seed: int) -> Iterator[Array]:
-    """The images in an order that the seed shuffles, none of the same content twice."""
+def _too_few(recipe: CalibrationRecipe, data: Dataset, found: int, part: str) -> DataRefused:
+    fewer = max(found - HELD_OUT, found // 2)
+    ask = f"ask for fewer in a copy of {recipe.path}: images = {fewer}"
+    return DataRefused(
+        f"the calibration recipe {recipe.name} asks for {recipe.images} images and some to hold out, "
+        f"and the {part} part of {data.name} has {found} different ones",
+        cause="the data set is small, or holds the same image many times",
+        next=ask if fewer else f"give more {part} images: --data PATH.npz",
+    )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """An image by the set that it is in, and its place there."""
+
+    images: Images
+    place: int
+
+
+def _different(sets: Sequence[Images], seed: int) -> Iterator[_Place]:
+    """The images of one set after the other, in an order that the seed shuffles, no content twice."""
     seen: set[str] = set()
-    for place in np.random.default_rng(seed).permutation(len(images)):
-        sha256 = sha256_of_image(images[place])
-        if sha256 not in seen:
-            seen.add(sha256)
-            yield images[place]
+    for images in sets:
+        for place in map(int, np.random.default_rng(seed).permutation(len(images))):
+            sha256 = sha256_of(images, place)
+            if sha256 not in seen:
+                seen.add(sha256)
+                yield _Place(images, place)
 
 
-def _at(pictures: Sequence[Array], sizes: Sequence[Size]) -> list[CalibrationImage]:
-    return [CalibrationImage(pixels=pixels, size=size) for pixels, size in zip(pictures, sizes, strict=True)]
+def _at(places: Sequence[_Place], sizes: Sequence[Size], data: Dataset) -> list[CalibrationImage]:
+    """Images that must keep their shapes are brought to their sizes at once: no large picture is held."""
+    if not data.keeps_shape:
+        return [
+            CalibrationImage(pixels=one.images[one.place], size=size)
+            for one, size in zip(places, sizes, strict=True)
+        ]
+    found = []
+    for one, size in zip(places, sizes, strict=True):
+        fill, stretch = data.value_range[0], data.most_stretch
+        pixels = at_size(one.images, [one.place], size, fill=fill, most_stretch=stretch)[0]
+        found.append(CalibrationImage(pixels=pixels, size=size, content=sha256_of(one.images, one.place)))
+    return found
 
 
-def _sizes(recipe: CalibrationRecipe, profiles: Sequence[Profile], first: Array) -> list[Size]:
+def _sizes(recipe: CalibrationRecipe, profiles: Sequence[Profile], used: Sequence[_Place]) -> list[Size]:
     if recipe.sizes == "profile":
         return spread_sizes(profiles, recipe.images, recipe.seed)
     if recipe.sizes == "data":
-        return [Size(*first.shape[:2])] * recipe.images
+        return [Size(*map(int, sides_of(one.images)[one.place])) for one in used]
     steps = (
         [size for profile in profiles for size in ladder(profile)]
         if recipe.sizes == "ladder"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcnship.data.images import resize, to_range
+from fcnship.data.collection import Images, at_size
+from fcnship.data.images import MOST_STRETCH, to_range
 from fcnship.errors import AccuracyBelowFloor
 from fcnship.options import Layout
 from fcnship.precision.int8 import Ranges, quantized, weighted_layers
@@ -51,13 +52,13 @@ class Loss:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Images (count, height, width, channels) that calibration did not see, and where to measure on them.
+    """Images (height, width, channels) that calibration did not see, and where to measure on them.
 
     ``value_range`` is that of the images, ``wanted_range`` the network's; ``images_at`` says how many images
-    a size can afford, ``batch_at`` how many at once.
+    a size can afford, ``batch_at`` how many at once, ``most_stretch`` how far their shape may be changed.
     """
 
-    images: Array
+    images: Images
     labels: Array
     value_range: tuple[float, float]
     wanted_range: tuple[float, float]
@@ -65,6 +66,7 @@ class HeldOut:
     layout: Layout
     images_at: Callable[[Size], int]
     batch_at: Callable[[Size], int]
+    most_stretch: float = MOST_STRETCH
 
 
 class Measure:
@@ -110,9 +112,10 @@ class Measure:
         held = self._held_out
         count = min(len(held.images), held.images_at(size))
         for start in range(0, count, held.batch_at(size)):
-            place = slice(start, min(count, start + held.batch_at(size)))
-            images = to_range(resize(held.images[place], size), held.value_range, held.wanted_range)
-            yield images, held.labels[place]
+            places = np.arange(start, min(count, start + held.batch_at(size)))
+            fill, stretch = held.value_range[0], held.most_stretch
+            images = at_size(held.images, places, size, fill=fill, most_stretch=stretch)
+            yield to_range(images, held.value_range, held.wanted_range), held.labels[places]
 
     def _answers(self, session: Any, images: Array) -> Array:
         feed = {session.get_inputs()[0].name: to_layout(images, self._held_out.layout)}

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fcnship.data.images import resize, to_range
 from fcnship.driver import StageResult
 from fcnship.errors import ParityFailed
 from fcnship.frameworks import import_keras
@@ -70,7 +69,8 @@ def _certificate(session: Session, facts: ModelFacts, original: Any, converted: 
     """
     data, size = session.data, facts.geometry.input_size
     assert size
-    images = to_range(resize(data.x_test[:_REAL_IMAGES], size), data.value_range, facts.value_range)
+    places = range(min(_REAL_IMAGES, len(data.x_test)))
+    images = data.at_size(data.x_test, places, size, facts.value_range)
     if facts.network.channels_first:
         images = np.moveaxis(images, -1, 1)
     certificate = prove(

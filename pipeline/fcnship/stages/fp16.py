@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from fcnship.data.images import resize, to_range
 from fcnship.driver import StageResult
 from fcnship.errors import ModelRefused
 from fcnship.graph.cost import cost_of
@@ -42,7 +41,7 @@ class Fp16:
             return {"asked for": "no"}
         return {
             "asked for": "yes",
-            "data": session.data_fingerprint,
+            **session.data_inputs,
             "profiles": " ".join(str(profile) for profile in session.profiles),
             "io": session.options.io,
             "keep fp32": ", ".join(session.options.keep_fp32) or "nothing",
@@ -114,7 +113,7 @@ def _feeds(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
         count = _count(session, size)
         chosen = rng.choice(len(data.x_train), min(count - 1, len(data.x_train)), replace=False)
         for index in chosen:
-            image = to_range(resize(data.x_train[index][None], size), data.value_range, value_range)
+            image = data.at_size(data.x_train, [index], size, value_range)
             yield str(size), {INPUT: to_layout(image, session.options.layout)}
         noise = rng.uniform(
             *value_range, (1, size.height, size.width, session.facts.geometry.channels)

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from fcnship.data.collection import part_of, sha256_of
 from fcnship.driver import StageResult
 from fcnship.errors import ParityFailed
 from fcnship.graph.cost import cost_of
 from fcnship.graph.onnx_export import INPUT, OUTPUT
 from fcnship.precision.calibrate import Calibrated, calibrate
 from fcnship.precision.calibration import CalibrationRecipe, find_calibration
-from fcnship.precision.drawing import CalibrationSet, draw, sha256_of_image
+from fcnship.precision.drawing import CalibrationSet, draw
 from fcnship.precision.int8 import Ranges, calibrated_tensors, quantized, weighted_layers
 from fcnship.precision.places import is_kept, known_layers
 from fcnship.precision.qdq_check import faults
@@ -50,7 +51,7 @@ class Int8:
             "calibration": find_calibration(session.options.calibration).sha256,
             "keep fp32": ", ".join(session.options.keep_fp32) or "nothing",
             "budget": "none" if budget is None else f"{budget:g} points",
-            "data": session.data_fingerprint,
+            **session.data_inputs,
             "profiles": " ".join(str(profile) for profile in session.profiles),
         }
 
@@ -168,10 +169,10 @@ def _held_out(session: Session, drawn: CalibrationSet) -> HeldOut:
     data, network = drawn.data, session.facts.network
     used = {image.sha256 for image in drawn.images}
     order = np.random.default_rng(session.options.seed).permutation(len(data.x_train))
-    left = (place for place in order if sha256_of_image(data.x_train[place]) not in used)
+    left = (place for place in order if sha256_of(data.x_train, place) not in used)
     places = list(itertools.islice(left, _MOST_IMAGES))
     return HeldOut(
-        images=data.x_train[places],
+        images=part_of(data.x_train, places),
         labels=data.y_train[places],
         value_range=data.value_range,
         wanted_range=session.facts.value_range,
@@ -179,6 +180,7 @@ def _held_out(session: Session, drawn: CalibrationSet) -> HeldOut:
         layout=session.options.layout,
         images_at=lambda size: images_for(cost_of(network, size).multiply_adds),
         batch_at=lambda size: max(1, _PIXELS_A_BATCH // size.pixels),
+        most_stretch=data.most_stretch,
     )
 
 

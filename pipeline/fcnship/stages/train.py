@@ -10,20 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from fcnship.data.batches import Batches, fixed_batches, mixed_batches
 from fcnship.driver import StageResult
 from fcnship.errors import DataRefused, ModelRefused
 from fcnship.frameworks import import_keras
-from fcnship.graph.convert import convert
-from fcnship.graph.facts import ModelFacts, check_profiles, facts_of
+from fcnship.graph.facts import ModelFacts, facts_of
 from fcnship.graph.loading import load_model, load_model_with_notes
 from fcnship.graph.surgery.values import array_of
 from fcnship.recipe import ModelFile, Recipe
 from fcnship.session import Session
-from fcnship.sizes import Size
-from fcnship.stages.trainable import check_trainable
+from fcnship.stages.fitted import fitted, keeper_of
+from fcnship.stages.trainable import check_convolutional
 from fcnship.stages.value_range import measured_value_range
-from fcnship.training import fit
+from fcnship.training.checkpoint import steps_kept
 
 MODEL = "keras/model.keras"
 HISTORY = "keras/history.json"
@@ -40,7 +38,7 @@ class Train:
     def inputs(self, session: Session) -> Mapping[str, str]:
         """The recipe or the model, the data, the seed, and for a recipe the profiles it is trained for."""
         recipe = isinstance(session.source, Recipe)
-        inputs = {"recipe" if recipe else "model": session.source.sha256, "data": session.data_fingerprint}
+        inputs = {"recipe" if recipe else "model": session.source.sha256, **session.data_inputs}
         if recipe:
             inputs |= {"seed": str(session.options.seed), "profiles": _profiles(session)}
         if session.options.value_range:
@@ -56,41 +54,29 @@ class Train:
         """Builds the network, checks the profiles against its geometry, and only then trains it."""
         if isinstance(session.source, ModelFile):
             return _take_over(session, session.source)
-        return _train(session, session.source)
+        return _train(session, session.source, self.inputs(session))
 
     def ensures(self, session: Session, result: StageResult) -> None:
-        """The file is whole: it loads again."""
+        """The file is whole: it loads again. Only now is there nothing to go on with."""
         load_model(session.workspace.path(MODEL))
+        keeper_of(session, {}).remove()
+
+    def goes_on(self, session: Session) -> str:
+        """What is kept of a training that was stopped."""
+        keeper = keeper_of(session, self.inputs(session))
+        kept = steps_kept(keeper.path, keeper.inputs)
+        return f"training goes on after step {kept[0]} of {kept[1]}" if kept else ""
 
 
 def _profiles(session: Session) -> str:
     return " ".join(str(profile) for profile in session.profiles)
 
 
-def _train(session: Session, recipe: Recipe) -> StageResult:
-    keras = import_keras()
-    data, training, value_range = session.data, recipe.training, recipe.value_range
-    steps = training.steps_for(len(data.x_train))
-    keras.utils.set_random_seed(session.options.seed)
-    model = recipe.build(data.channels, data.classes)
-    facts = facts_of(model).labelled(_labels(data.classes), value_range)
-    _check_convolutional(session, model)
-    check_trainable(session, recipe, model, facts)
-    optimizer = recipe.optimizer(steps)
-    batches = _batches(session, recipe)
-    session.events.say(f"training {recipe.name} on {data.name}: {len(data.x_train)} images, {steps} steps")
-    history = fit(model, optimizer, batches, steps, session.events.progress)
-    _save(session, model)
-    session.workspace.write_text(HISTORY, json.dumps(history, indent=1) + "\n")
-    return StageResult(files=(MODEL, HISTORY), facts=facts.as_json())
-
-
-def _batches(session: Session, recipe: Recipe) -> Batches:
-    data, training, seed = session.data, recipe.training, session.options.seed
-    if training.epochs:
-        size = recipe.size or Size(*data.x_train.shape[1:3])
-        return fixed_batches(data, size, training, recipe.augment, recipe.value_range, seed)
-    return mixed_batches(data, session.profiles, training, recipe.augment, recipe.value_range, seed)
+def _train(session: Session, recipe: Recipe, inputs: Mapping[str, str]) -> StageResult:
+    trained = fitted(session, recipe, inputs)
+    _save(session, trained.model)
+    session.workspace.write_text(HISTORY, json.dumps(trained.history, indent=1) + "\n")
+    return StageResult(files=(MODEL, HISTORY), facts=trained.facts.as_json())
 
 
 def _take_over(session: Session, source: ModelFile) -> StageResult:
@@ -99,9 +85,9 @@ def _take_over(session: Session, source: ModelFile) -> StageResult:
     data, facts = session.data, facts_of(model)
     _check_fits(source.path, facts, session)
     _check_finite(source.path, model)
-    _check_convolutional(session, model)
+    check_convolutional(session, model)
     value_range = session.options.value_range or measured_value_range(model, facts, data)
-    facts = facts.labelled(_labels(facts.geometry.classes), value_range)
+    facts = facts.labelled(data.labels_for(facts.geometry.classes), value_range)
     if source.path.suffix == ".keras" and not loaded.notes:
         with session.workspace.writing(MODEL) as path:
             shutil.copyfile(source.path, path)
@@ -110,20 +96,6 @@ def _take_over(session: Session, source: ModelFile) -> StageResult:
     reason = "; ".join((f"{source.path.name} is trained already", *loaded.notes))
     known = {**facts.as_json(), MEASURED: session.options.value_range is None}
     return StageResult(files=(MODEL,), facts=known, status="skipped", reason=reason)
-
-
-def _check_convolutional(session: Session, model: Any) -> None:
-    """Before anything is trained: the network, once it is fully convolutional, serves every profile."""
-    facts = facts_of(model)
-    if facts.network.channels_first:
-        raise ModelRefused(
-            f"{model.name} takes its images channels first",
-            cause="TensorFlow convolves channels last on a CPU; the ONNX file is channels first all the same",
-            next="build the model with data_format='channels_last'",
-        )
-    if facts.geometry.input_size:
-        facts = facts_of(convert(model, head=session.options.head))
-    check_profiles(facts, session.profiles, training=isinstance(session.source, Recipe))
 
 
 def _check_fits(path: Path, facts: ModelFacts, session: Session) -> None:
@@ -148,10 +120,6 @@ def _check_finite(path: Path, model: Any) -> None:
                 cause="its training diverged, or the file was changed",
                 next="train it again with a lower learning rate",
             )
-
-
-def _labels(classes: int) -> tuple[str, ...]:
-    return tuple(str(label) for label in range(classes))
 
 
 def _save(session: Session, model: Any) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fcnship.errors import FcnshipError, ModelRefused
-from fcnship.graph.facts import ModelFacts
+from fcnship.graph.convert import convert
+from fcnship.graph.facts import ModelFacts, check_profiles, facts_of
 from fcnship.graph.loading import load_model
 from fcnship.recipe import Recipe
 from fcnship.session import Session
@@ -32,6 +33,20 @@ def check_trainable(session: Session, recipe: Recipe, model: Any, facts: ModelFa
         )
     _check_probabilities(session, recipe, model, facts)
     _check_saves(session, recipe, model)
+
+
+def check_convolutional(session: Session, model: Any) -> None:
+    """Before anything is trained: the network, once it is fully convolutional, serves every profile."""
+    facts = facts_of(model)
+    if facts.network.channels_first:
+        raise ModelRefused(
+            f"{model.name} takes its images channels first",
+            cause="TensorFlow convolves channels last on a CPU; the ONNX file is channels first all the same",
+            next="build the model with data_format='channels_last'",
+        )
+    if facts.geometry.input_size:
+        facts = facts_of(convert(model, head=session.options.head))
+    check_profiles(facts, session.profiles, training=isinstance(session.source, Recipe))
 
 
 def _check_fits(session: Session, recipe: Recipe, facts: ModelFacts) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from fcnship.data import Dataset
-from fcnship.data.images import resize, to_range
+from fcnship.data.collection import typical_size
+from fcnship.data.images import to_range
 from fcnship.graph.facts import ModelFacts
 from fcnship.sizes import Size
 from fcnship.verify.accuracy import scores_of
@@ -24,13 +25,13 @@ def measured_value_range(model: Any, facts: ModelFacts, data: Dataset) -> tuple[
     The data's own range, unless another one is clearly lower: accuracy would hardly tell them apart, because
     a network without normalisation ranks the classes much the same for an image of any brightness.
     """
-    size = facts.geometry.input_size or Size(*data.x_train.shape[1:3])
+    size = facts.geometry.input_size or typical_size(data.x_train)
     minimum = facts.geometry.minimum_size
     size = Size(max(size.height, minimum.height), max(size.width, minimum.width))
     count = min(_IMAGES, max(_PIXELS // size.pixels, 1))
     chosen = np.random.default_rng(0).permutation(len(data.x_train))[:count]
-    images, labels = resize(data.x_train[chosen], size), data.y_train[chosen]
-    own = data.value_range
+    own, labels = data.value_range, data.y_train[chosen]
+    images = data.at_size(data.x_train, chosen, size, own)
     found = {}
     for candidate in dict.fromkeys((own, *CANDIDATES)):
         batches = np.array_split(to_range(images, own, candidate), -(-len(images) // _BATCH))

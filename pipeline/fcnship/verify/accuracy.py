@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fcnship.data import Dataset
-from fcnship.data.images import fitted, to_range
+from fcnship.data.collection import Images, part_of
 from fcnship.runners import Runner, Unrunnable, run
 from fcnship.sizes import Profile, Size, ladder
 
@@ -71,12 +71,12 @@ def images_for(multiply_adds: int) -> int:
     return max(_LEAST_IMAGES, min(MOST_IMAGES, _MULTIPLY_ADDS_A_SIZE // max(multiply_adds, 1)))
 
 
-def test_images(data: Dataset, most: int) -> tuple[Array, Array]:
+def test_images(data: Dataset, most: int) -> tuple[Images, Array]:
     """The test images and labels; of a larger test set the same ``most`` always."""
     if len(data.x_test) <= most:
         return data.x_test, data.y_test
     chosen = np.sort(np.random.default_rng(0).permutation(len(data.x_test))[:most])
-    return data.x_test[chosen], data.y_test[chosen]
+    return part_of(data.x_test, chosen), data.y_test[chosen]
 
 
 def accuracy_rows(
@@ -89,7 +89,7 @@ def accuracy_rows(
 ) -> list[dict[str, Any]]:
     """The report's rows of a size: each variant's share of test images that it classifies rightly.
 
-    Every image is brought to ``size`` once, for all of them, stretched no more than ``fitted`` does.
+    Every image is brought to ``size`` once, for all of them, stretched no more than the data allow.
     ``batches`` says for each variant how many it takes at once. A variant that does not serve this size has
     no row.
     """
@@ -97,15 +97,15 @@ def accuracy_rows(
     served, right = list(runners), Counter[str]()
     together = max(1, min(_PIXELS_A_BATCH // size.pixels, len(images)))
     for start in range(0, len(images), together):
-        part = fitted(images[start : start + together], size, data.value_range[0])
-        part = to_range(part, data.value_range, value_range)
+        places = np.arange(start, min(start + together, len(images)))
+        part = data.at_size(images, places, size, value_range)
         for runner in tuple(served):
             try:
                 found = _decisions(runner, part, batches[runner.variant])
             except Unrunnable:
                 served.remove(runner)
             else:
-                right[runner.variant] += int((found == labels[start : start + together]).sum())
+                right[runner.variant] += int((found == labels[places]).sum())
     return [_row(runner.variant, size, len(images), right[runner.variant]) for runner in served]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fcnship.data.collection import Images
 from fcnship.data.images import to_range
 from fcnship.sizes import Size
 
@@ -24,7 +25,7 @@ class ImageBatches:
 
     channels: int
     value_range: tuple[float, float]
-    pictures: Array | None = None
+    pictures: Images | None = None
     picture_range: tuple[float, float] = (0.0, 1.0)
     seed: int = 0
 
@@ -38,13 +39,20 @@ class ImageBatches:
         if self.pictures is None:
             noise = rng.random((batch, *shape), np.float32)
             return to_range(noise, (0.0, 1.0), self.value_range)
-        chosen = self.pictures[rng.integers(len(self.pictures), size=batch)]
-        rows = np.arange(size.height) * chosen.shape[1] // size.height
-        columns = np.arange(size.width) * chosen.shape[2] // size.width
-        images = to_range(chosen[:, rows][:, :, columns], self.picture_range, self.value_range)
+        places = rng.integers(len(self.pictures), size=batch)
+        enlarged = np.stack([_enlarged(self.pictures[int(place)], size) for place in places])
+        images = to_range(enlarged, self.picture_range, self.value_range)
         if batch > 1:
             images[-1] = to_range(rng.random(shape, np.float32), (0.0, 1.0), self.value_range)
         return np.ascontiguousarray(images)
+
+
+def _enlarged(picture: Array, size: Size) -> Array:
+    """(height, width, channels) at the new size: pixels are repeated or left out, none is mixed."""
+    rows = np.arange(size.height) * picture.shape[0] // size.height
+    columns = np.arange(size.width) * picture.shape[1] // size.width
+    enlarged: Array = picture[rows][:, columns]
+    return enlarged
 
 
 def identity(images: Array) -> str:

@@ -56,7 +56,15 @@ def put_engine(specimen: Specimen, profiles: tuple[Profile, ...]) -> None:
         NoPlace: no TensorRT can build here.
     """
     own = specimen.session.options
-    asked = replace(own, profiles=profiles, precisions=("fp32",), io="fp32", int8_budget=None, keep_fp32=())
+    asked = replace(
+        own,
+        profiles=profiles,
+        precisions=("fp32",),
+        io="fp32",
+        calibration="default",
+        int8_budget=None,
+        keep_fp32=(),
+    )
     session = Session(asked)
     if chosen_flavour(session) is None:
         raise NoPlace("no TensorRT can build an engine here")

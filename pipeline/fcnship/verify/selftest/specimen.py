@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fcnship.data.images import resize, to_range
-from fcnship.data.npz import Dataset
+from fcnship.data import Dataset
+from fcnship.data.collection import part_of
 from fcnship.graph.cost import cost_of
 from fcnship.runners import ORIGINAL, Runner, open_runner, run
 from fcnship.runs import check_whole, options_of
@@ -146,9 +146,9 @@ class Specimen:
         data, size = self.session.data, self.smallest
         work = cost_of(self.session.facts.network, size).multiply_adds
         count = min(_MOST_DECISIONS, images_for(work), len(data.x_test))
-        images = to_range(resize(data.x_test[:count], size), data.value_range, self.session.facts.value_range)
+        images = data.at_size(data.x_test, range(count), size, self.session.facts.value_range)
         decisions = [int(scores_of(run(self.original, image[None])).argmax()) for image in images]
-        return replace(data, x_test=data.x_test[:count], y_test=np.array(decisions))
+        return replace(data, x_test=part_of(data.x_test, range(count)), y_test=np.array(decisions))
 
     @property
     def _exchanged(self) -> tuple[int, int]:
