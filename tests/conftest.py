@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fcnship.frameworks import prepare
 
 prepare()
 
-# What takes long to make is made by one process: the tests that look at it stay together, the longest first.
-SHARED = ("job", "small_run")
+# Files whose tests look at one thing that takes long to make. The longest comes first, what waits comes last.
+TOGETHER = {
+    "main job": ("test_main_job.py", "test_main_job_outputs.py", "test_readme.py"),
+    "drop": ("test_drop.py", "test_drop_command.py", "test_drop_layouts.py"),
+}
+FIRST, LAST = "main job", "tests/device/test_arm64.py"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal the tests out by file (and by what is shared) to the processes that pytest-xdist starts."""
-    groups = {item: _group(item) for item in items}
-    items.sort(key=lambda item: SHARED.index(groups[item]) if groups[item] in SHARED else len(SHARED))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item]))
+    """Sort the tests by what they share."""
+    order = {FIRST: 0, LAST: 2}
+    items.sort(key=lambda item: order.get(_group(item.nodeid), 1))
 
 
-def _group(item: pytest.Item) -> str:
-    fixtures = getattr(item, "fixturenames", ())
-    return next((name for name in SHARED if name in fixtures), item.nodeid.partition("::")[0])
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """With ``-n 2``: whole files, and all files that share something, go to one process."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByGroup(config, log)
+
+
+def _group(nodeid: str) -> str:
+    path = nodeid.partition("::")[0]
+    name = path.rpartition("/")[2]
+    return next((group for group, files in TOGETHER.items() if name in files), path)

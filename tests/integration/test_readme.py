@@ -15,7 +15,7 @@ INSIDE = {
 
 def test_these_are_the_commands() -> None:
     assert FIRST_COMMAND.split(" && ")[-1] == ".venv/bin/fcnship build --profile 28-224"
-    assert SECOND_COMMAND.endswith("python -m pytest -n 2 --dist loadgroup")
+    assert SECOND_COMMAND.endswith("python -m pytest -n 2")
 
 
 def test_the_commands_do_what_the_readme_says(job: Job) -> None:

@@ -13,7 +13,7 @@ import fcnship
 
 HEAVY = {
     *("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime"),
-    *("tensorrt", "tensorrt_rtx", "polygraphy", "sklearn", "h5py"),
+    *("tensorrt", "tensorrt_rtx", "polygraphy", "sklearn", "h5py", "PIL"),
 }
 MODULES = [module.name for module in pkgutil.walk_packages(fcnship.__path__, "fcnship.")]
 # A fork for each module, after the light libraries: a fresh interpreter for each would take a minute.
