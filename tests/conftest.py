@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from fcnship.frameworks import prepare
 
 prepare()
+# What a shell runs in the background ignores Ctrl-C and hands that on; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files whose tests look at one thing that takes long to make. The longest comes first, what waits comes last.
 TOGETHER = {

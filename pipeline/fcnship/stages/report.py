@@ -85,7 +85,7 @@ def compose(session: Session, *, with_devices: bool = True) -> dict[str, Any]:
     report = {
         "schema": "fcnship.report/1",
         "name": session.workspace.root.name,
-        "created": rows["measured"],
+        "created": timed["measured"],
         "fcnship": __version__,
         "verdict": "fail" if reasons else "pass",
         "reasons": reasons,

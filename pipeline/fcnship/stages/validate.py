@@ -67,7 +67,6 @@ class Validate:
         with _opened(session) as (runners, variants):
             steps = _Steps(session, runners, variants, self._checks)
             rows = {
-                "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "environment": environment(),
                 "variants": variants,
                 **steps.parity(),
@@ -76,7 +75,8 @@ class Validate:
             latency, timing = steps.latency()
         if self._checks.attribute:  # after the variants are closed: layers are run by themselves
             rows["attribution"] = run_attribution(session, rows, self._checks, steps.affordable)
-        timed = {"latency": latency, "timing": timing}
+        measured = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        timed = {"measured": measured, "latency": latency, "timing": timing}
         for file, found in ((FILE, rows), (LATENCY, timed)):
             session.workspace.write_text(file, json.dumps(found, indent=1) + "\n")
         reproducers = [REPRODUCERS] if rows["reproducers"] else []
