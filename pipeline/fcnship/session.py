@@ -50,9 +50,10 @@ class Session:
 
     @property
     def data_inputs(self) -> dict[str, str]:
-        """What a stage that uses images depends on: the data, and how they are fitted if that was asked."""
+        """What a stage that uses images depends on: the data, and how they are read if that was asked."""
         fit = {} if self.options.fit == "bucket" else {"fit": self.options.fit}
-        return {"data": self.data_fingerprint, **fit}
+        bad = {"bad images": "skipped"} if self.options.skip_bad else {}
+        return {"data": self.data_fingerprint, **fit, **bad}
 
     @cached_property
     def workspace(self) -> Workspace:

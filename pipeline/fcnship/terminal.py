@@ -96,6 +96,8 @@ class Narrator:
             bar.start()
             self._bar, self._task = bar, bar.add_task("", total=total, stage=self._stage)
         assert self._bar is not None and self._task is not None
+        if self._bar.tasks[0].total != total:  # another piece of the same stage's work
+            self._bar.reset(self._task, total=total)
         self._bar.update(self._task, completed=done, description=text)
 
 

@@ -18,6 +18,7 @@ from refusals import refused
 
 from fcnship.device.cuda import Gpu, first_gpu
 from fcnship.device.install import InstallRequest, install
+from fcnship.device.installed import read_installed
 from fcnship.device.proving import SelfTestFailed
 from fcnship.device.status import status
 from fcnship.device.store import Root
@@ -319,6 +320,17 @@ def test_a_signature_is_required_where_the_root_lists_signers(
     newer.sign(keys / "ours").rewrite(lambda m: m.update(version="9"))
     assert refused(lambda: installed(newer, root))[0] == 8
     assert entries(root) == before
+
+
+def test_a_signature_that_comes_later_is_kept(drop: Made, keys: Path, root: Path) -> None:
+    installed(drop, root)
+    listed = (keys / "allowed_signers").read_text(encoding="utf-8")
+    (root / "allowed_signers").write_text(listed, encoding="utf-8")
+    facts = installed(drop.sign(keys / "ours"), root)
+    assert (facts["changed"], facts["signer"]) == (True, "release@example.com")
+    assert verify_drop(root / "current", keys / "allowed_signers").signer == "release@example.com"
+    assert read_installed(root / "current").signer == "release@example.com"
+    assert not installed(drop, root)["changed"]
 
 
 def test_a_list_that_is_given_counts_too(drop: Made, keys: Path, root: Path) -> None:

@@ -76,7 +76,8 @@ def listing_of(folder: Path) -> Listing:
 def fingerprint_of(folder: Path, listing: Listing) -> str:
     """One hash over the paths and the bytes of all files; nothing is decoded."""
     with ThreadPoolExecutor(cores()) as pool:
-        digests = list(pool.map(lambda found: _digest(folder / found.path), listing.files))
+        # What is known to be no file is not opened: a pipe would never end.
+        digests = list(pool.map(lambda f: f.wrong or _digest(folder / f.path), listing.files))
     paths = [os.fsencode(found.path).hex() for found in listing.files]
     return sha256_of_value([listing.labels, paths, digests])
 

@@ -13,11 +13,13 @@ from typing import Any
 from fcnship.device.build import REFUSED, UNWRITTEN
 
 _LOG_LINES = 12
-# Not with -m, which searches the current folder first: a json.py in it would be imported. The last folder is
-# the zipapp itself, where this runs from one.
+_HOME = Path(__file__).absolute().parents[2]
+# Not with -m, which searches the current folder first: a json.py in it would be imported. Where this runs
+# from a zipapp, that comes before all else: what was verified builds, not another fcnship of the device's.
 _BUILD = f"""
 import sys
-sys.path[:] = [*filter(None, sys.path), {str(Path(__file__).absolute().parents[2])!r}]
+home, path = [{str(_HOME)!r}], [*filter(None, sys.path)]
+sys.path[:] = [*home, *path] if {_HOME.is_file()} else [*path, *home]
 from fcnship.device.build import main
 sys.exit(main())
 """

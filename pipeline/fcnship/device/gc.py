@@ -9,7 +9,7 @@ from typing import Any
 
 from fcnship.device.installed import read_installed
 from fcnship.device.store import TEMPORARY, Root
-from fcnship.errors import UsageError
+from fcnship.errors import ArtifactError, UsageError
 
 
 def collect(path: Path, *, dry_run: bool) -> dict[str, Any]:
@@ -41,6 +41,12 @@ def collect(path: Path, *, dry_run: bool) -> dict[str, Any]:
 def _unused(root: Root) -> list[Path]:
     kept = {name for name in (root.linked("current"), root.linked("previous")) if name}
     records = [read_installed(root.release(name)) for name in kept if root.release(name).is_dir()]
+    if None in records:
+        raise ArtifactError(
+            f"a release that {root.path} links to has no install.json",
+            cause="it was removed by hand: which engine that release runs is not known",
+            next="install its drop again, then collect",
+        )
     engines = {record.engine_key for record in records if record}
     releases = [root.release(name) for name in root.names() if name not in kept]
     built = sorted(root.engines.iterdir()) if root.engines.is_dir() else []

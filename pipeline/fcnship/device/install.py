@@ -9,19 +9,19 @@ live, or on the new one, proved.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fcnship.device.backends import Asked, chosen_backend
 from fcnship.device.installed import Installed, read_installed
 from fcnship.device.key import key_of, key_parts
-from fcnship.device.manifest import INSTALLED, Manifest
+from fcnship.device.manifest import INSTALLED, SIGNATURE, Manifest
 from fcnship.device.placing import place_release
 from fcnship.device.probe import Probe
 from fcnship.device.proving import Choice, Say, engine_of, prove, runtime_of
 from fcnship.device.room import check_profiles, check_room
-from fcnship.device.store import DEFAULT_ROOT, Root
+from fcnship.device.store import DEFAULT_ROOT, Root, write_whole
 from fcnship.device.verify import Head, contents, open_drop, read_head, verify_drop
 from fcnship.errors import ArtifactError, FcnshipError, UsageError
 
@@ -111,6 +111,8 @@ def _installed(root: Root, plan: _Plan, device: Probe, say: Say) -> dict[str, An
     if plan.whole:
         for _ in contents(plan.head):
             pass
+        if plan.head.signature is not None:  # it may be a new one: no manifest vouches for it
+            write_whole(root.release(release) / SIGNATURE, plan.head.signature, root.releases)
     else:
         say(f"copying {plan.manifest.size_bytes / 1e6:,.1f} MB to {root.release(release)}")
         place_release(root, plan.head)
@@ -133,7 +135,8 @@ def _proved(root: Root, plan: _Plan, device: Probe, say: Say) -> tuple[Installed
     before = _record(root, plan)
     same = before is not None and _runs_so(before, plan.choice, device, engine.key if engine else None)
     if before and same and not (engine and engine.built) and not plan.choice.ready:
-        return before, False
+        signer = plan.head.signer
+        return replace(before, signer=signer), before.signer != signer
     record = prove(root, plan.manifest, plan.choice, engine, device, plan.head.signer, say)
     return record, not same or bool(engine and engine.built)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
 CheckSize = Callable[[Size], object]
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+# What Pillow raises for files that are no whole images.
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
+    *(KeyError, IndexError, TypeError, MemoryError, OverflowError),
+)
 # Width, height and maximum of a binary PGM or PPM; comments run from # to the end of the line.
 _PNM = re.compile(rb"P([56])" + rb"(?:\s|#[^\n]*\n)+(\d{1,9})" * 3 + rb"\s", re.ASCII)
 _PNM_HEADER_BYTES = 4096
@@ -101,7 +108,7 @@ def _by_pillow(path: Path, channels: int, check: CheckSize) -> Array:
             check(Size(image.width, image.height) if turned else Size(image.height, image.width))
             _check_plain(path, image)
             pixels = np.asarray(_plain(ImageOps.exif_transpose(image), channels))
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (*_BROKEN, Image.DecompressionBombError) as error:
         raise refused(path, f"it cannot be decoded: {error}") from error
     return pixels if pixels.ndim == 3 else pixels[..., None]
 

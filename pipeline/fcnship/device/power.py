@@ -133,6 +133,8 @@ def locked_clocks() -> Iterator[None]:
             _must([program])
             yield
         finally:
+            for name in _ENDING:  # nothing may stop the giving back
+                signal.signal(name, signal.SIG_IGN)
             _give_back(program, kept)
 
 

@@ -126,13 +126,17 @@ def _deployed(
         failed = error_of_device(connection.to.name, device)
         if failed:
             raise _with_outcome(failed, request, package, plan, connection.to, device, run)
-    connection.ask("clean", **package.request(plan.root))
     bench, warnings = None, []
-    if request.bench:
-        with _step(request.events, "bench"):
-            bench = program.bench(package.manifest.sha256)
-            if slow := error_of_device(connection.to.name, bench):
-                warnings, bench = [f"the release is live, but its times are not known: {slow.what}"], None
+    try:
+        checked(connection.ask("clean", **package.request(plan.root)), connection.to.name)
+        if request.bench:
+            with _step(request.events, "bench"):
+                bench = program.bench(package.manifest.sha256)
+        failed = error_of_device(connection.to.name, bench) if bench else None
+    except FcnshipError as error:
+        failed = error
+    if failed:
+        warnings, bench = [f"the release is live, but what came after it failed: {failed.what}"], None
     return _reported(_outcome(request, package, plan, connection.to, device, bench, warnings), run)
 
 

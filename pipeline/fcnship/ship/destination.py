@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -79,15 +80,7 @@ def destination_of(typed: str, port: int | None = None) -> Destination:
     for tool in ("ssh", "ssh-keygen", "ssh-keyscan"):
         require(tool)
     asked = Destination(typed=typed, port=port)
-    done = subprocess.run(
-        ["ssh", "-T", "-G", *asked.words()],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_SECONDS,
-        check=False,
-    )
+    done = asked_in_time(["ssh", "-T", "-G", *asked.words()], _SECONDS)
     rows = (line.partition(" ") for line in done.stdout.splitlines())
     settings = {name: value for name, _, value in rows}
     if done.returncode or not settings.get("hostname"):
@@ -111,3 +104,27 @@ def require(tool: str) -> None:
             cause="OpenSSH's client is not installed, or not on the PATH",
             next="apt install openssh-client",
         )
+
+
+def asked_in_time(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run one of OpenSSH's programs without a terminal.
+
+    Raises:
+        DeviceError: it did not end in time.
+    """
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise DeviceError(
+            f"{command[0]} did not end within {seconds:g} s",
+            cause="the network or its name server does not answer",
+            next="try it by hand: " + shlex.join(command),
+        ) from None

@@ -42,9 +42,10 @@ class GoldenImages:
     def _doubtful(self, pictures: Any, case: Case) -> Array:
         """Those of some candidates whose best class leads the next by least."""
         affordable = _MULTIPLY_ADDS // max(self._multiply_adds(case.size), 1)
-        count = min(max(affordable, case.batch), _MOST_CANDIDATES, len(pictures))
+        count = max(min(affordable, _MOST_CANDIDATES, len(pictures)), case.batch)
         rng = np.random.default_rng((case.profile, case.size.height, case.size.width))
-        drawn = [pictures[int(place)][None] for place in rng.choice(len(pictures), count, replace=False)]
+        places = rng.choice(len(pictures), count, replace=count > len(pictures))
+        drawn = [pictures[int(place)][None] for place in places]
         alone = [replace(self._real, pictures=picture)(case.size, 1) for picture in drawn]
         leads = [_lead(run(self._reference, image)) for image in alone]
         chosen = np.argsort(leads, kind="stable")[: case.batch]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fcnship.errors import DeviceError, UsageError
-from fcnship.ship.destination import Destination, destination_of
+from fcnship.ship.destination import Destination, asked_in_time, destination_of
 
 Outcome = Literal["added", "known"]
 # ssh asks for the kinds of key that known_hosts has of a host: one is enough, the first that is offered.
@@ -207,12 +207,4 @@ def _file(to: Destination) -> Path:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=4 * _SECONDS,
-        check=False,
-    )
+    return asked_in_time([*command], 4 * _SECONDS)

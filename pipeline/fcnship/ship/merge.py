@@ -94,7 +94,8 @@ def _check_rows(report: Row, deployment: Row) -> None:
 
     try:
         more = {"parity": list(_parity(deployment)), "latency": list(_latency(deployment))}
-        canonical_report({**report, **{key: [*report[key], *rows] for key, rows in more.items()}})
+        whole = {**report, **{key: [*report[key], *rows] for key, rows in more.items()}}
+        canonical_report({**whole, "devices": [_facts(deployment)]})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ArtifactError(
             f"{deployment['host']} says something else than what it measured",
@@ -115,7 +116,7 @@ def device_rows(run: Path, variants: Sequence[Row]) -> DeviceRows:
         ArtifactError: a file that is kept of a device cannot be read.
     """
     networks = {row["sha256"]: row for row in variants if row["sha256"]}
-    kept = [_read(path) for path in device_files(run)]
+    kept = [_read(path) for path in device_files(run)] if networks else []
     ran = [(d, networks[d["onnx_sha256"]]) for d in kept if d["onnx_sha256"] in networks]
     return DeviceRows(
         devices=tuple(_facts(deployment) for deployment, _ in ran),

@@ -17,6 +17,7 @@ from fcnship.errors import (
     UsageError,
 )
 from fcnship.ship.ssh import Connection
+from fcnship.ship.upload import checked
 from fcnship.ship.zipapp import NAME
 
 SCHEMA = "fcnship.device/1"
@@ -47,7 +48,8 @@ class DeviceProgram:
         return self._said(f"{self.root}/releases/{release}/{NAME}", "bench", "--root", self.root)
 
     def _said(self, program: str, command: str, *words: str) -> dict[str, Any]:
-        done = self.connection.ask("run", arguments=[program, command, *words])
+        host = self.connection.to.name
+        done = checked(self.connection.ask("run", arguments=[program, command, *words]), host)
         try:
             said = json.loads(done["stdout"])
         except ValueError:
@@ -55,7 +57,7 @@ class DeviceProgram:
         if isinstance(said, dict) and said.get("schema") == SCHEMA and _fits(said):
             return said
         raise DeviceError(
-            f"fcnship-device {command} broke on {self.connection.to.name}: it ended with code {done['exit']}",
+            f"fcnship-device {command} broke on {host}: it ended with code {done['exit']}",
             cause=self.connection.last_words() or "it said nothing",
             next=f"look at it there: ssh {self.connection.to.as_typed} python3 {program} probe",
         )

@@ -27,6 +27,7 @@ _FIXED = {
     "UpdateHostKeys": "no",
     "LogLevel": "INFO",
     "ControlMaster": "no",
+    "ControlPath": "none",
     "ClearAllForwardings": "yes",
     "ForwardAgent": "no",
     "ForwardX11": "no",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from fcnship.device.building import BuildFailed, build_apart, ended
 from fcnship.driver import StageResult
-from fcnship.errors import EnvironmentLacks, ModelRefused, StageFailed
+from fcnship.errors import EnvironmentLacks, InputRefused, ModelRefused, StageFailed, UsageError
 from fcnship.graph.facts import check_profiles
 from fcnship.graph.onnx_export import INPUT
 from fcnship.machine import gpu_name, version_of
@@ -188,12 +189,24 @@ def _shapes(session: Session, index: int) -> dict[str, list[int]]:
     return shapes
 
 
-def _failure(failed: BuildFailed, flavour: Built) -> ModelRefused | StageFailed:
+def _failure(failed: BuildFailed, flavour: Built) -> ModelRefused | StageFailed | UsageError | InputRefused:
     if failed.refused:
         return ModelRefused(
             f"{DISTRIBUTIONS[flavour]} made no engine: {failed.last}",
             cause=f"its logger says:\n    {failed.told}",
             next="fcnship doctor shows the versions; try another --profile or --flavour",
+        )
+    if failed.unwritten:
+        return UsageError(
+            f"{DISTRIBUTIONS[flavour]} could not write its engine: {failed.last}",
+            cause="the disk is full, or a file or folder there may not be read or written",
+            next="make room or change permissions and run it again; finished stages are kept",
+        )
+    if failed.status == -signal.SIGKILL:
+        return InputRefused(
+            f"{DISTRIBUTIONS[flavour]} was killed while it built an engine",
+            cause="as a rule the system does that when memory runs out",
+            next="choose a smaller maximum, or a machine with more memory; finished stages are kept",
         )
     return StageFailed(
         f"{DISTRIBUTIONS[flavour]} {ended(failed.status)}",

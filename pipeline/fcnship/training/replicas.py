@@ -170,10 +170,14 @@ def lost(cluster: Cluster, error: Exception) -> DeviceError:
     told = " and ".join(gone) if gone else "another worker"
     return DeviceError(
         f"{told} ended or cannot be reached any more, and training ended with it",
-        cause=f"it failed, was stopped, or the network is down ({str(error).strip().splitlines()[-1][:200]})",
+        cause=f"it failed, was stopped, or the network is down ({_last_line(error)})",
         next="look at what it said, then start the same command on all machines again: "
         "training goes on from the last epoch",
     )
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
 
 
 def _place(tf: Any, context: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -38,7 +39,7 @@ class Standing:
 
     def looked(self, loss: float, accuracy: float) -> bool:
         """Note what held-out images say; whether it is the best so far."""
-        best = self.best_loss is None or loss < self.best_loss
+        best = math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
         if best:
             self.best_loss, self.best_step, self.waited = loss, self.step, 0
         else:

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from fcnship.device.backends.fitness import check_architecture, check_onnxruntime, check_tensorrt
+from fcnship.device.backends.fitness import (
+    check_architecture,
+    check_numpy,
+    check_onnxruntime,
+    check_tensorrt,
+)
 from fcnship.device.manifest import Manifest
 from fcnship.device.probe import Probe
 from fcnship.sizes import Profile, Size, profile_serving
@@ -63,6 +68,7 @@ def chosen_backend(asked: Asked, probe: Probe, manifest: Manifest) -> BackendNam
         DeviceError: the drop is not for such a device.
     """
     check_architecture(probe, manifest)
+    check_numpy()
     if asked == "tensorrt" or (asked == "auto" and (probe.gpu or probe.gpu_hardware)):
         check_tensorrt(probe, manifest)
         return "tensorrt"

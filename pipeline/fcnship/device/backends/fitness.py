@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 
 from fcnship.device.manifest import Manifest
 from fcnship.device.probe import Probe
@@ -64,6 +66,20 @@ def check_tensorrt(probe: Probe, manifest: Manifest) -> None:
             f"{probe.gpu} has compute capability {has or 'unknown'}, the drop needs {least}",
             cause="this GPU is older than what the engines are made for",
             next=f"deploy to a newer device, {_ON_THE_CPU}",
+        )
+
+
+def check_numpy() -> None:
+    """Images and outputs are NumPy's arrays.
+
+    Raises:
+        EnvironmentLacks: this Python has no NumPy.
+    """
+    if importlib.util.find_spec("numpy") is None:
+        raise EnvironmentLacks(
+            "there is no NumPy for this Python",
+            cause=f"{sys.executable} does not find it",
+            next="sudo apt-get install python3-numpy",
         )
 
 
