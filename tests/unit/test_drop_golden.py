@@ -11,7 +11,9 @@ import pytest
 
 from fcnship.ship.golden import Golden, npz_bytes, three_digits_up, weak
 from fcnship.ship.golden_cases import MOST_BATCH_BYTES, MOST_NOISE_BYTES, Case, golden_cases
+from fcnship.ship.golden_images import GoldenImages
 from fcnship.sizes import Profile, Size
+from fcnship.verify.image_batches import ImageBatches
 
 
 def cases_of(*profiles: str, stride: int = 32, channels: int = 1, fits: bool = True) -> list[Case]:
@@ -32,6 +34,38 @@ def test_every_profile_has_its_edges_two_sizes_between_and_its_largest_batch(pro
     assert all(wanted.serves(case.size, case.batch) for case in cases)
     assert {case.kind for case in cases} == {"typical", "doubtful", "noise"}
     assert len({case.file for case in cases}) == len(cases)
+
+
+class Mean:
+    """A runner that answers with the mean of the image and what is left of 1."""
+
+    variant = "keras"
+
+    def prepare(self, images: np.ndarray[Any, Any]) -> Any:
+        return images
+
+    def infer(self, prepared: Any) -> Any:
+        mean = prepared.mean(axis=(1, 2, 3))
+        return np.stack([mean, 1 - mean], axis=1)
+
+    def finish(self, outputs: Any) -> np.ndarray[Any, Any]:
+        return np.asarray(outputs, np.float32)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("pictures", [3, 200])
+@pytest.mark.parametrize("batch", [1, 64])
+def test_a_batch_is_whole_and_has_the_images_that_are_least_sure(pictures: int, batch: int) -> None:
+    shades = np.linspace(0, 0.9, pictures, dtype=np.float32)
+    data = np.broadcast_to(shades[:, None, None, None], (pictures, 4, 4, 1))
+    real = ImageBatches(channels=1, value_range=(0, 1), pictures=data, picture_range=(0, 1))
+    make = GoldenImages(real, Mean(), lambda size: 10**6)
+    images = make(Case(profile=0, size=Size(8, 8), batch=batch, kind="doubtful"))
+    assert images.shape == (batch, 8, 8, 1)
+    if batch == 1:
+        assert abs(float(images.mean()) - 0.5) < 0.1
 
 
 def test_a_wide_and_a_high_one_where_noise_is_small() -> None:
