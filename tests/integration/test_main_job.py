@@ -117,6 +117,12 @@ def test_parity_covers_the_range(job: Job, variant: str) -> None:
         assert row["argmax_flips"] == 0
 
 
+def test_it_is_right_at_every_size(job: Job) -> None:
+    lowest = min(job.rows("accuracy", "keras"), key=lambda row: row["accuracy"])
+    assert lowest["accuracy"] >= 0.95, lowest
+    assert not job.report["must_not_use"]
+
+
 def test_every_variant_has_every_accuracy(job: Job) -> None:
     accuracies = [
         [(row["height"], row["width"], row["accuracy"]) for row in job.rows("accuracy", variant)]
