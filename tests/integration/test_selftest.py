@@ -72,10 +72,17 @@ def tried(specimen: Specimen, gate: str, folder: Path) -> SelfTest:
 
 def test_a_newcomer_sees_every_fault_caught(tmp_path: Path) -> None:
     done = command("selftest", "--clean", "1", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["schema"], found["passed"], found["network"]) == ("fcnship.selftest/1", True, "built-in")
-    caught = {row["fault"]: row["gate"] for row in found["outcomes"] if row["status"] == "caught"}
+    # Beside other work a machine may be too noisy to see 3 %, and says so with a code of its own.
+    noisy = {row["fault"]: row["gate"] for row in found["outcomes"] if row["status"] == "undecided"}
+    assert set(noisy) <= {"3 % slower"}
+    assert done.returncode == (7 if noisy else 0), found
+    assert (found["schema"], found["passed"], found["network"]) == (
+        "fcnship.selftest/1",
+        not noisy,
+        "built-in",
+    )
+    caught = {row["fault"]: row["gate"] for row in found["outcomes"] if row["status"] == "caught"} | noisy
     engines = {} if chosen_flavour(Session(Options())) else {"engine for other sizes": "engine"}
     assert caught | engines == {fault.name: fault.gate for fault in FAULTS}
     places = {row["fault"]: row["where"] for row in found["outcomes"]}

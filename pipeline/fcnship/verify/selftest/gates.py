@@ -122,11 +122,16 @@ def accuracy(specimen: Specimen, runner: Runner) -> Found | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """A latency gate's finding, the ratio with its interval, and the least slowdown that it could see."""
+    """A latency gate's finding, the ratio with its interval, and the least slowdown that it could see.
+
+    ``undecided``: the interval has the true slowdown in it and reaches below the least limit: the timing, and
+    not the gate, is what saw nothing.
+    """
 
     found: Found | None
     interval: str
     smallest_effect: float
+    undecided: bool
 
 
 def latency(specimen: Specimen, slowdown: float, seed: int, seconds: float) -> Timing:
@@ -143,7 +148,12 @@ def latency(specimen: Specimen, slowdown: float, seed: int, seconds: float) -> T
     row = judged(rows, ALLOWED)[-1]
     told = f"{row['ratio_low']:.3f}-{row['ratio_high']:.3f}x, limit {ALLOWED:g}"
     found = Found(where=where_text(row), figure=told) if latency_reasons([row], None) else None
-    return Timing(found=found, interval=told, smallest_effect=row["smallest_effect"])
+    return Timing(
+        found=found,
+        interval=told,
+        smallest_effect=row["smallest_effect"],
+        undecided=row["ratio_low"] <= 1 + ZONE and 1 + slowdown <= row["ratio_high"],
+    )
 
 
 def engine(specimen: Specimen) -> Found | None:
