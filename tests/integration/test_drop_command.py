@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -159,6 +160,23 @@ def refused(run: Path, kind: type[FcnshipError], **options: Any) -> FcnshipError
     assert not out.exists()
     assert not [path for path in run.parent.iterdir() if path != run]
     return error.value
+
+
+def test_a_stick_that_keeps_no_modes(
+    made: Drop, small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A double of FAT, which this kernel may lack: it refuses every change of a mode."""
+
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    assert drop(small_run, tmp_path / "stick").release == made.release
+    packed = drop(small_run, tmp_path / "stick.tar").path
+    with tarfile.open(packed) as archive:
+        modes = {entry.name: entry.mode for entry in archive}
+    assert modes.pop("fcnship-device") == 0o755
+    assert set(modes.values()) == {0o644}
 
 
 def test_a_run_that_disagrees_is_refused(copy: Path) -> None:

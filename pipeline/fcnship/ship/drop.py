@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Sequence
@@ -174,7 +175,7 @@ def _copy_network(session: Session, source: Source, target: Path) -> None:
     """Byte for byte as its stage recorded it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(session.workspace.path(source.file), target)
-    target.chmod(0o644)
+    _set_mode(target, 0o644)
     if sha256_of_file(target) != session.record(source.stage).sha256_of(source.file):
         raise ArtifactError(
             f"{session.workspace.path(source.file)} changed while it was copied",
@@ -186,4 +187,10 @@ def _copy_network(session: Session, source: Source, target: Path) -> None:
 def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    path.chmod(mode)
+    _set_mode(path, mode)
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """A USB stick's FAT keeps no modes and refuses to change them; the drop is whole without."""
+    with contextlib.suppress(PermissionError):
+        path.chmod(mode)

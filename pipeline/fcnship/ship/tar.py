@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from fcnship.device.manifest import MANIFEST, SIGNATURE
+from fcnship.device.placing import PROGRAM
 from fcnship.errors import UsageError
 from fcnship.hashing import files_under
 
@@ -50,7 +51,7 @@ def write_tar(folder: Path, out: Path, form: Form, created: datetime) -> None:
         for name in [*first, *sorted(paths.keys() - set(first))]:
             entry = tarfile.TarInfo(name)
             entry.size = paths[name].stat().st_size
-            entry.mode = 0o755 if paths[name].stat().st_mode & 0o100 else 0o644
+            entry.mode = 0o755 if name == PROGRAM else 0o644
             entry.mtime = int(created.timestamp())
             with paths[name].open("rb") as file:
                 archive.addfile(entry, file)
