@@ -100,7 +100,7 @@ def exchanged_classes(specimen: Specimen, folder: Path) -> Found | None:
 
 
 def slower(specimen: Specimen, folder: Path) -> Found | None:
-    """A copy takes 3 % longer. What is not seen in a short time is measured again, opened anew, in a longer.
+    """A copy takes 3 % longer. What is not seen in a short time is measured again in a longer.
 
     Raises:
         Undecided: the machine is too noisy to the end.
