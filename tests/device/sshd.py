@@ -85,9 +85,9 @@ class Sshd:
         return []
 
 
-def make_key(path: Path) -> Path:
+def make_key(path: Path, kind: str = "ed25519") -> Path:
     """A key without a passphrase."""
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)]
+    command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "test", "-f", str(path)]
     subprocess.run(command, check=True)
     return path
 

@@ -17,11 +17,22 @@ from typing import Any
 import pytest
 from deploying import HOST, Device, run, with_program
 from drops import Made
-from sshd import MISSING, Client, Sshd, free_port, make_client, make_key, serving
+from sshd import (
+    MISSING,
+    Client,
+    Sshd,
+    free_port,
+    known_hosts_line,
+    make_client,
+    make_key,
+    serving,
+    wait_until_it_listens,
+)
 
 from fcnship import api_ship
 from fcnship.errors import ArtifactError, DeviceError, UsageError
 from fcnship.events import Silence
+from fcnship.ship.ssh import Connection
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 LARGE = 24 << 20
@@ -127,6 +138,23 @@ def test_a_host_whose_key_has_changed(client: Client, drop: Made, tmp_path: Path
         with pytest.raises(DeviceError, match="HAS CHANGED"):
             api_ship.device_add(HOST, port=server.port, accepts=lambda host, key: True)
         assert client.known_hosts.read_bytes() == known and server.logins == 0
+
+
+def test_one_key_of_several_that_has_changed(client: Client, drop: Made, tmp_path: Path) -> None:
+    """ssh asks for the kinds that are known: the one that has changed among them is no known host."""
+    with serving(tmp_path / "server", client) as server:
+        other = make_key(tmp_path / "other")
+        rsa = make_key(server.folder / "rsa_key", "rsa")
+        kept = known_hosts_line(server.port, rsa)
+        with (server.folder / "config").open("a", encoding="utf-8") as file:
+            file.write(f"HostKey {rsa}\n")
+        os.kill(server.process.pid, signal.SIGHUP)
+        wait_until_it_listens(server.port, server.process, server.folder / "log")
+        client.known_hosts.write_text(known_hosts_line(server.port, other) + kept, encoding="utf-8")
+        with pytest.raises(DeviceError, match=r"HAS CHANGED: it was ED25519 SHA256:\S+ and is ED25519"):
+            api_ship.device_add(HOST, port=server.port)
+        client.known_hosts.write_text(kept, encoding="utf-8")
+        assert api_ship.device_add(HOST, port=server.port).key == "ssh-rsa"
 
 
 def test_a_key_that_is_not_authorised(device: Device, drop: Made) -> None:
@@ -238,6 +266,34 @@ def test_a_program_that_says_something_else(device: Device, drop: Made, said: st
     (drop.folder / "fcnship-device").write_text(f"print({said!r})", encoding="utf-8")
     with pytest.raises(DeviceError, match="fcnship-device install broke on"):
         device.deploy(drop.rewrite().folder)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"free": "much"},
+        {"have": ["a"]},
+        {"have": {"manifest.json": 3}},
+        {"partial": {"manifest.json": {"bytes": -1, "sha256": ""}}},
+        {"root": None},
+    ],
+    ids=repr,
+)
+def test_a_device_that_says_something_else_of_its_store(
+    answer: dict[str, Any], device: Device, drop: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Connection.ask
+    monkeypatch.setattr(Connection, "ask", lambda self, op, **more: {**asked(self, op, **more), **answer})
+    with pytest.raises(DeviceError, match="says something else than what it has of the drop"):
+        device.deploy(with_program(drop).folder)
+    assert device.live is None
+
+
+def test_a_drop_without_its_program(device: Device, drop: Made) -> None:
+    (drop.folder / "fcnship-device").unlink()
+    with pytest.raises(ArtifactError, match="holds no fcnship-device"):
+        device.deploy(drop.rewrite().folder)
+    assert device.server.logins == 0
 
 
 def test_roots_that_are_none(device: Device, drop: Made) -> None:

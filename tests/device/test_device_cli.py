@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from drops import Made
 from test_device_install import worse
 
 from fcnship.device.cli import main
+from fcnship.device.store import Root
 
 
 def ran(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any], str]:
@@ -141,3 +143,32 @@ def test_as_a_program(drop: Made, root: Path) -> None:
         capture_output=True, text=True, check=False, cwd=root.parent, env={},
     )  # fmt: skip
     assert (done.returncode, json.loads(done.stdout)["changed"]) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "gc", "install", "rollback", "run", "bench"])
+def test_a_root_that_this_user_may_not_read(
+    command: str, drop: Made, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk's refusal is put in its way, so that it is the same for root and for others."""
+    ran(capsys, "install", drop.folder, "--root", root, "--backend", "onnxruntime")
+
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root / "current"))
+
+    monkeypatch.setattr(Root, "linked", denied)
+    words = {"install": [drop.folder, "--dry-run"], "gc": ["--dry-run"], "run": [drop.folder / "golden"]}
+    status, facts, text = ran(capsys, command, *words.get(command, []), "--root", root)
+    assert (status, facts["ok"], "Traceback" in text) == (2, False, False)
+    assert f"{root}/current: Permission denied" in text
+
+
+def test_a_disk_that_fails(
+    drop: Made, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Root, "linked", broken)
+    status, facts, text = ran(capsys, "status", "--root", root)
+    assert (status, facts["error"]["what"]) == (7, "the disk: Input/output error")
+    assert "Traceback" not in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,42 @@ def test_a_second_command(root: Path, two: dict[str, str]) -> None:
     with Root(root).locked():
         assert refused(lambda: back(root))[0] == 8
         assert refused(lambda: collect(root, dry_run=False))[0] == 8
+
+
+def test_gc_takes_uploads_that_nobody_goes_on_with(root: Path, two: dict[str, str]) -> None:
+    old, cut, fresh = (root / "incoming" / (letter * 64) for letter in "abc")
+    for upload in (old, cut, fresh):
+        (upload / "onnx").mkdir(parents=True)
+        (upload / "onnx/fp32.onnx.part").write_bytes(b"half of it")
+    long_ago = time.time() - 7200
+    for path in (old / "onnx/fp32.onnx.part", old / "onnx", old, cut / "onnx", cut):
+        os.utime(path, (long_ago, long_ago))
+    assert collect(root, dry_run=True)["uploads"] == [old.name] and old.is_dir()
+    facts = collect(root, dry_run=False)
+    assert (facts["uploads"], facts["freed_bytes"], facts["changed"]) == ([old.name], 10, True)
+    assert sorted(path.name for path in (root / "incoming").iterdir()) == [cut.name, fresh.name]
+    for path in root.glob("incoming/**/*"):
+        os.utime(path, (long_ago, long_ago))
+    assert len(collect(root, dry_run=False)["uploads"]) == 2
+    assert not (root / "incoming").exists()
+    assert entries(root) == two
+
+
+def test_gc_after_a_first_deploy_that_was_cut(root: Path) -> None:
+    upload = root / "incoming" / ("a" * 64)
+    upload.mkdir(parents=True)
+    os.utime(upload, (0, 0))
+    assert collect(root, dry_run=False)["uploads"] == [upload.name]
+
+
+def test_status_without_ssh_keygen_is_not_called_damage(
+    drop: Made, keys: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(drop.sign(keys / "ours"), root)
+    (root / "allowed_signers").write_bytes((keys / "allowed_signers").read_bytes())
+    assert status(root, DEVICE)["current"]["whole"]
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert refused(lambda: status(root, DEVICE))[0] == 7
 
 
 def test_status_of_nothing(root: Path) -> None:

@@ -136,3 +136,24 @@ def test_a_run_that_is_another_is_refused_before_anything_is_sent(
         api_ship.deploy(done.drop, "orin", run=run)
     with pytest.raises(UsageError, match="is no run folder"):
         api_ship.deploy(done.drop, "orin", run=tmp_path)
+
+
+def test_two_devices_behind_one_name(done: Deployed, run: Path) -> None:
+    keep_device_results(run, {**done.again.as_json(), "port": 2222})
+    keep_device_results(run, {**done.again.as_json(), "port": 2223})
+    assert [row["host"] for row in report_of(run)["devices"]] == ["orin", "orin:2222", "orin:2223"]
+    variants = [row["variant"] for row in report_of(run)["variants"]]
+    assert len(set(variants)) == len(variants)
+
+
+def test_a_damaged_run_that_nobody_named_is_no_bar(done: Deployed) -> None:
+    path = done.run / "run.json"
+    before = path.read_bytes()
+    path.write_bytes(b"{")
+    try:
+        found = api_ship.deploy(done.drop, "orin", root="~/store", bench=False)
+        assert (found.report, found.device is None) == (None, False)
+        with pytest.raises(ArtifactError):
+            api_ship.deploy(done.drop, "orin", root="~/store", run=done.run)
+    finally:
+        path.write_bytes(before)

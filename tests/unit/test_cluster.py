@@ -113,13 +113,16 @@ def addresses() -> tuple[str, ...]:
     return tuple(f"127.0.0.1:{port}" for port in ports)
 
 
-def met(addresses: tuple[str, ...], inputs: dict[int, dict[str, str]]) -> dict[int, FcnshipError | None]:
+def met(
+    addresses: tuple[str, ...], inputs: dict[int, dict[str, str]], said: list[str] | None = None
+) -> dict[int, FcnshipError | None]:
     """What became of each machine that came, by its place; the last one comes after all others."""
+    heard = [] if said is None else said
     outcomes: dict[int, FcnshipError | None] = {}
 
     def come(place: int) -> None:
         try:
-            meet(Cluster(addresses=addresses, index=place), inputs[place])
+            meet(Cluster(addresses=addresses, index=place), inputs[place], heard.append)
             outcomes[place] = None
         except FcnshipError as error:
             outcomes[place] = error
@@ -183,7 +186,9 @@ def test_one_that_left_again_is_missed(addresses: tuple[str, ...], monkeypatch: 
 
 def test_another_training_is_refused(addresses: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WAIT, "1")
-    outcomes = met(addresses[:2], {0: INPUTS, 1: {**INPUTS, "data": "other"}})
+    said: list[str] = []
+    outcomes = met(addresses[:2], {0: INPUTS, 1: {**INPUTS, "data": "other"}}, said)
+    assert said == ["worker 1 wants another training: data differ. It is waited for"]
     assert isinstance(outcomes[1], UsageError)
     assert outcomes[1].what == "this worker was asked for another training than the chief: data differ"
     assert isinstance(outcomes[0], DeviceError)

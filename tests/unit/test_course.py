@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fcnship.data import Dataset
+from fcnship.errors import InputRefused
 from fcnship.recipe import Augment, Recipe, Training
 from fcnship.training.course import Course, Unaugmented, epoch_of, split, validation_batches
 from fcnship.training.replicas import Replicas
@@ -87,3 +88,10 @@ def test_the_shares_make_the_whole_batch(images: int, replicas: int) -> None:
     assert seen == list(range(images))
     assert all(len(own) == len(weights) == len(image) >= 1 for image, own, weights in shares)
     assert sum(float(weights.sum()) for _, _, weights in shares) == images
+
+
+def test_classes_of_one_image_have_none_to_spare() -> None:
+    with pytest.raises(InputRefused, match="no image can be held out"):
+        split(data((1, 1, 1)), 0.25, seed=0)
+    kept, held = split(data((1, 2)), 0.25, seed=0)
+    assert (sorted(kept.y_train.tolist()), held.y_train.tolist()) == ([0, 1], [1])

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from fcnship.device import cli_run, cli_store
 from fcnship.device.arguments import EPILOG, Parser
+from fcnship.device.disk import of_disk
 from fcnship.device.output import print_error, print_facts, say
 from fcnship.errors import FcnshipError, StageFailed
 from fcnship.version import __version__
@@ -30,10 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("interrupted; what was live is live still")
         return 130
-    except Exception as error:  # noqa: BLE001 (printed whole: exit 1 is a bug of ours)
-        traceback.print_exc()
-        print_error(command, _bug(error))
-        return StageFailed.exit_code
+    except Exception as error:  # noqa: BLE001 (what is no fault of a disk is printed whole: a bug of ours)
+        known = of_disk(error)
+        if known is None:
+            traceback.print_exc()
+        print_error(command, known or _bug(error))
+        return (known or StageFailed).exit_code
     return 0
 
 

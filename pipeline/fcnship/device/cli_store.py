@@ -124,7 +124,7 @@ def _rollback(arguments: Namespace) -> dict[str, Any]:
 
 def _add_gc(commands: Any) -> None:
     parser = add_command(
-        commands, "gc", _gc, "Remove releases and engines that neither current nor previous uses."
+        commands, "gc", _gc, "Remove what neither current nor previous uses, and uploads that rest."
     )
     add_root(parser)
     parser.add_argument("--dry-run", action="store_true", help="name them, remove nothing")
@@ -134,7 +134,7 @@ def _gc(arguments: Namespace) -> dict[str, Any]:
     from fcnship.device.gc import collect
 
     facts = collect(arguments.root, dry_run=arguments.dry_run)
-    count = len(facts["releases"]) + len(facts["engines"])
+    count = sum(len(facts[kind]) for kind in ("releases", "engines", "uploads"))
     done = "would free" if arguments.dry_run else "freed"
     say(f"{count} folders, {done} {facts['freed_bytes'] / 1e6:,.1f} MB")
     return facts

@@ -1,15 +1,19 @@
-"""Remove releases that are neither current nor previous, and engines that neither of the two uses."""
+"""Remove releases that are neither current nor previous, engines that neither uses, and forgotten uploads."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from fcnship.device.installed import read_installed
 from fcnship.device.store import TEMPORARY, Root
 from fcnship.errors import ArtifactError, UsageError
+
+# An upload writes all the time: what has rested so long was given up.
+_RESTED_SECONDS = 3600.0
 
 
 def collect(path: Path, *, dry_run: bool) -> dict[str, Any]:
@@ -21,7 +25,7 @@ def collect(path: Path, *, dry_run: bool) -> dict[str, Any]:
             command is at work.
     """
     root = Root(path)
-    if not root.releases.is_dir():
+    if not root.releases.is_dir() and not root.incoming.is_dir():
         raise UsageError(
             f"{root.path} holds no releases",
             cause="nothing was installed there, or --root names another folder",
@@ -35,6 +39,8 @@ def collect(path: Path, *, dry_run: bool) -> dict[str, Any]:
         facts = _facts(root, unused, dry_run=False)
         for folder in unused:
             root.discard(folder)
+        with contextlib.suppress(OSError):  # not empty, or not there
+            root.incoming.rmdir()
         return facts
 
 
@@ -50,7 +56,23 @@ def _unused(root: Root) -> list[Path]:
     engines = {record.engine_key for record in records if record}
     releases = [root.release(name) for name in root.names() if name not in kept]
     built = sorted(root.engines.iterdir()) if root.engines.is_dir() else []
-    return [*releases, *(p for p in built if p.name not in engines and not p.name.startswith(TEMPORARY))]
+    unused = [p for p in built if p.name not in engines and not p.name.startswith(TEMPORARY)]
+    return [*releases, *unused, *_forgotten(root.incoming)]
+
+
+def _forgotten(incoming: Path) -> list[Path]:
+    """Uploads that nobody goes on with; a deploy that does so later sends their files again."""
+    uploads = sorted(incoming.iterdir()) if incoming.is_dir() else []
+    return [path for path in uploads if time.time() - _touched(path) > _RESTED_SECONDS]
+
+
+def _touched(upload: Path) -> float:
+    times = [upload.lstat().st_mtime]
+    for folder, _, names in os.walk(upload):
+        for name in (".", *names):
+            with contextlib.suppress(FileNotFoundError):
+                times.append((Path(folder) / name).lstat().st_mtime)
+    return max(times)
 
 
 def _facts(root: Root, unused: list[Path], *, dry_run: bool) -> dict[str, Any]:
@@ -60,6 +82,7 @@ def _facts(root: Root, unused: list[Path], *, dry_run: bool) -> dict[str, Any]:
         "dry_run": dry_run,
         "releases": [p.name for p in unused if p.parent == root.releases],
         "engines": [p.name for p in unused if p.parent == root.engines],
+        "uploads": [p.name for p in unused if p.parent == root.incoming],
         "freed_bytes": sum(bytes_in(p) for p in unused),
     }
 

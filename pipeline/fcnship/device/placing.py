@@ -23,15 +23,18 @@ def place_release(root: Root, head: Head) -> None:
         OSError: the disk takes no more.
     """
     with root.staging() as staged:
-        _copy(head, staged)
+        unpack(head, staged)
         if root.release(head.manifest.sha256).exists():
             _repair(staged, root.release(head.manifest.sha256))
         else:
             root.publish(staged, head.manifest.sha256)
 
 
-def _copy(head: Head, staged: Path) -> None:
-    """Every file of the drop, whole on the disk: each file is flushed, then each folder."""
+def unpack(head: Head, staged: Path) -> None:
+    """Every file of the drop into a new folder, whole on the disk: each file is flushed, then each folder.
+
+    Raises as ``place_release``.
+    """
     _write(staged / MANIFEST, head.text)
     if head.signature is not None:
         _write(staged / SIGNATURE, head.signature)

@@ -13,7 +13,7 @@ from fcnship.device.manifest import Manifest
 from fcnship.device.probe import Probe
 from fcnship.device.store import TEMPORARY, Link, Root
 from fcnship.device.verify import verify_drop
-from fcnship.errors import ArtifactError, FcnshipError
+from fcnship.errors import ArtifactError, EnvironmentLacks, FcnshipError
 
 
 class LiveDamaged(ArtifactError):
@@ -27,6 +27,7 @@ def status(path: Path, device: Probe) -> dict[str, Any]:
 
     Raises:
         ArtifactError: what is live is damaged.
+        EnvironmentLacks: signatures are required and there is no ssh-keygen.
     """
     root = Root(path)
     live, before = _linked(root, "current", device), _linked(root, "previous", device)
@@ -70,6 +71,8 @@ def _linked(root: Root, link: Link, device: Probe) -> dict[str, Any] | None:
         if record is None or verified.manifest.sha256 != release:
             return {**facts, "fault": "its install.json is missing, or its manifest is another"}
         return {**facts, "whole": True, **_runs(root, verified.manifest, record, device)}
+    except EnvironmentLacks:  # without ssh-keygen nobody knows
+        raise
     except FcnshipError as error:
         return {**facts, "fault": f"{error.what}: {error.cause}"}
 

@@ -3,6 +3,7 @@
     ROOT/lock                 held by the one command that changes things; its first line marks the root
     ROOT/releases/<sha256>/   a drop's files and install.json; the name is the SHA-256 of its manifest
     ROOT/engines/<key>/       engines, apart from releases, so that a rollback finds its own again
+    ROOT/incoming/<sha256>/   what `fcnship deploy` sends, until it is installed
     ROOT/current, previous    symbolic links to releases/<sha256>
     ROOT/allowed_signers      if it is there, a drop must be signed by one of them
 
@@ -25,7 +26,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from fcnship.errors import ArtifactError, EnvironmentLacks, UsageError
+from fcnship.device.disk import of_disk
+from fcnship.errors import ArtifactError, UsageError
 
 DEFAULT_ROOT = Path("/data/fcnship")
 TEMPORARY = ".fcnship-tmp-"
@@ -37,9 +39,8 @@ _OWN = {
     *("current", "previous", "allowed_signers", "lost+found"),
 }
 _TARGET = re.compile(r"releases/([0-9a-f]{64})", re.ASCII)
-_LATER = (errno.EROFS,)
 _SETUP = (
-    *_LATER,
+    errno.EROFS,
     errno.EACCES,
     errno.EPERM,
     errno.ENOTDIR,
@@ -65,6 +66,11 @@ class Root:
     def engines(self) -> Path:
         """The folder of engines."""
         return self.path / "engines"
+
+    @property
+    def incoming(self) -> Path:
+        """The folder of uploads."""
+        return self.path / "incoming"
 
     @property
     def timing_cache(self) -> Path:
@@ -129,7 +135,7 @@ class Root:
         try:
             with self._explaining(_SETUP):
                 self._take(number)
-            with self._explaining(_LATER):
+            with self._explaining():
                 yield
         finally:
             os.close(number)
@@ -199,23 +205,19 @@ class Root:
             )
 
     @contextlib.contextmanager
-    def _explaining(self, read_only: tuple[int, ...]) -> Iterator[None]:
-        """Turn what a disk says that takes no more into messages."""
+    def _explaining(self, no_root: tuple[int, ...] = ()) -> Iterator[None]:
+        """Turn what a disk says that takes no more into messages; ``no_root`` are why it cannot be a root."""
         try:
             yield
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise EnvironmentLacks(
-                    f"the disk of {self.path} is full",
-                    cause=f"{error.strerror}; what was live is live still",
-                    next="fcnship-device gc, or make room on the disk",
-                ) from None
-            if error.errno in read_only:
+            if error.errno in no_root:
                 raise UsageError(
                     f"cannot write to {self.path}: {error.strerror}",
                     cause="it is read-only, another user's, or something on the way to it is no folder",
                     next="name a folder that you may write with --root, or run this as its owner",
                 ) from None
+            if known := of_disk(error, self.path):
+                raise known from None
             raise
 
     def _in_use(self, lock: bytes) -> ArtifactError:

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-READY = "fcnship-agent/1 "
+READY = "fcnship-agent/1"
 _CHUNK = 1 << 18
 _FORGOTTEN_SECONDS = 24 * 3600
 _PART = ".part"
@@ -38,7 +38,7 @@ class Refused(Exception):
 
 def serve(requests: IO[bytes], answers: IO[str]) -> None:
     """Answer requests until the sender hangs up."""
-    _answer(answers, READY, {"python": sys.version.split()[0], "user": _user()})
+    print(READY, file=answers, flush=True)
     while line := requests.readline():
         request: Request = json.loads(line)
         try:
@@ -48,13 +48,9 @@ def serve(requests: IO[bytes], answers: IO[str]) -> None:
         except OSError as error:
             text = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
             found = {"refused": "system", "text": text, "errno": error.errno}
-        _answer(answers, "", found)
+        print(json.dumps(found), file=answers, flush=True)
         if found.get("refused") and request["op"] == "put":
             return  # the rest of the file is still on its way: there is no telling it from a request
-
-
-def _answer(answers: IO[str], mark: str, found: dict[str, Any]) -> None:
-    print(mark + json.dumps(found), file=answers, flush=True)
 
 
 def survey(request: Request, _: IO[bytes]) -> dict[str, Any]:

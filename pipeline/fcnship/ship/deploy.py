@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -12,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from fcnship.device.manifest import Manifest
+from fcnship.device.placing import unpack
 from fcnship.device.verify import contents, open_drop, read_head
-from fcnship.errors import FcnshipError, UsageError
+from fcnship.errors import ArtifactError, FcnshipError, UsageError
 from fcnship.events import Events
 from fcnship.ship.destination import Destination, destination_of
 from fcnship.ship.merge import SCHEMA, keep_device_results, run_of_drop
 from fcnship.ship.on_device import DeviceProgram, error_of_device
 from fcnship.ship.ssh import Connection
 from fcnship.ship.upload import Package, Plan, check_there, checked, names_of, planned, upload
+from fcnship.ship.zipapp import NAME
 from fcnship.workspace import StageRecord
 
 _FACTS = (
-    *("host", "root", "release", "name", "version", "precision", "onnx_sha256"),
+    *("host", "port", "root", "release", "name", "version", "precision", "onnx_sha256"),
     *("dry_run", "sent_bytes", "reused", "previous"),
 )
 
@@ -46,12 +47,15 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What happened. ``device`` is what ``fcnship-device install`` said, ``bench`` what its bench measured.
+    """What happened. ``port`` is the one that was asked for.
+
+    ``device`` is what ``fcnship-device install`` said, ``bench`` what its bench measured.
 
     Of a dry run, ``sent`` and ``sent_bytes`` are what would be sent, and ``device`` is None.
     """
 
     host: str
+    port: int | None
     root: str
     release: str
     name: str
@@ -102,7 +106,7 @@ def deploy(request: Request) -> Deployment:
         with _step(request.events, "verify"):
             package = opened.enter_context(_unpacked(request.drop))
             _check_precision(package.manifest, request.precision)
-            run = run_of_drop(package.manifest, request.run)
+            run = _run(package.manifest, request)
         with _step(request.events, "connect"):
             connection = opened.enter_context(Connection(to, request.events.say))
             plan = _survey(package, connection, request)
@@ -179,6 +183,7 @@ def _outcome(
     variant = manifest.variant(request.precision or manifest.live)
     return Deployment(
         host=to.name,
+        port=to.port,
         root=plan.root,
         release=manifest.sha256,
         name=manifest.name,
@@ -207,6 +212,17 @@ def _survey(package: Package, connection: Connection, request: Request) -> Plan:
     return plan
 
 
+def _run(manifest: Manifest, request: Request) -> Path | None:
+    """The run folder whose report the device's results go into; a damaged one that nobody named is no bar."""
+    try:
+        return run_of_drop(manifest, request.run)
+    except FcnshipError as error:
+        if request.run is not None:
+            raise
+        request.events.say(f"no report will be written: {error.what}")
+        return None
+
+
 def _check(request: Request) -> None:
     root = request.root
     if not root.startswith(("/", "~/")) or not root.isprintable() or ".." in root.split("/"):
@@ -226,25 +242,20 @@ def _check_precision(manifest: Manifest, precision: str) -> None:
 def _unpacked(place: Path) -> Iterator[Package]:
     """The drop as a folder, every byte of it verified. An archive is unpacked to a temporary one."""
     head = read_head(open_drop(place), None)
+    if not any(file.path == NAME for file in head.manifest.files):
+        raise ArtifactError(
+            f"{place} holds no {NAME}, which is what installs it",
+            cause="the drop was put together without it",
+            next="make the drop with fcnship drop",
+        )
     if place.is_dir():
         for _ in contents(head):
             pass
         yield Package.of(head.manifest, place)
         return
     with tempfile.TemporaryDirectory(prefix="fcnship-drop-") as temporary:
-        folder = Path(temporary)
-        with contextlib.ExitStack() as files:
-            for _ in contents(head, lambda file: files.enter_context(_created(folder / file.path)).write):
-                pass
-        (folder / "manifest.json").write_bytes(head.text)
-        if head.signature is not None:
-            (folder / "manifest.json.sig").write_bytes(head.signature)
-        yield Package.of(head.manifest, folder)
-
-
-def _created(path: Path) -> Any:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        unpack(head, Path(temporary))
+        yield Package.of(head.manifest, Path(temporary))
 
 
 @contextlib.contextmanager

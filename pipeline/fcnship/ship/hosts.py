@@ -81,8 +81,10 @@ def add_device(
     known = _known(to)
     chosen = _vouched(to, offered, fingerprint) if fingerprint else offered[0]
     before = [key for key in offered if key in known]
-    if known and not before:
-        raise _changed(to, known, offered[0])
+    for key in offered:
+        # ssh asks for the kinds that are known, so one of them that has changed is refused.
+        if key not in known and (was := [k for k in known if k.kind == key.kind or not before]):
+            raise _changed(to, was, key)
     if before and (not fingerprint or chosen in before):
         return _added(to, chosen if chosen in before else before[0], "known")
     if not fingerprint and not accepts(f"{to.name} ({to.address})", chosen):

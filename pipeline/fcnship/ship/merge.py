@@ -79,7 +79,7 @@ def keep_device_results(run: Path, deployment: Mapping[str, Any]) -> Path:
     _check_rows(report_at(run), deployment)
     with workspace.locked():
         text = json.dumps(dict(deployment), indent=1) + "\n"
-        workspace.write_text(f"{FOLDER}/{deployment['host']}.json", text)
+        workspace.write_text(f"{FOLDER}/{_place(deployment)}.json", text)
     try:
         run_again(options, ("report",), None)
     except FcnshipError as error:
@@ -147,12 +147,19 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _name(deployment: Row) -> str:
-    return f"device-{deployment['precision']}@{deployment['host']}"
+    return f"device-{deployment['precision']}@{_place(deployment)}"
+
+
+def _place(deployment: Row) -> str:
+    """The host, and the port that was named for it: behind one name several devices may be forwarded."""
+    port = deployment.get("port")
+    return f"{deployment['host']}:{port}" if port else str(deployment["host"])
 
 
 def _facts(deployment: Row) -> Row:
     said, bench = deployment["device"], deployment["bench"] or {}
-    facts = {key: deployment[key] for key in ("host", "release", "version", "precision")}
+    facts = {key: deployment[key] for key in ("release", "version", "precision")}
+    facts |= {"host": _place(deployment)}
     more = {key: said.get(key) for key in ("backend", "engine", "probe")}
     return {**facts, "installed": said["ok"], **more, "power": bench.get("power")}
 

@@ -68,15 +68,15 @@ class Connection:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        self._listening = False
+        self._begun = self._listening = False
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         try:
-            self.hello = self._begin()
+            self._begin()
         except BaseException:
             self.close()
             raise
-        self._listening = True
+        self._begun = self._listening = True
 
     def __enter__(self) -> Connection:
         return self
@@ -143,7 +143,7 @@ class Connection:
         assert self._process.stdout
         return self._process.stdout
 
-    def _begin(self) -> dict[str, Any]:
+    def _begin(self) -> None:
         source = resources.files("fcnship.ship").joinpath("agent.py").read_bytes()
         with contextlib.suppress(BrokenPipeError):
             self._send(b"%d\n" % len(source) + source)
@@ -151,7 +151,7 @@ class Connection:
         for _ in range(_NOISE):
             line = self._line()
             if line.startswith(READY):
-                return self._answer(line.removeprefix(READY))
+                return
         raise self._ended()
 
     def _send(self, data: bytes) -> None:
@@ -180,7 +180,7 @@ class Connection:
     def _ended(self) -> DeviceError:
         """Why there is no answer, from what ssh and the device's shell have written."""
         self.close()
-        return error_of(self.to, self._process.returncode, list(self._told), begun=hasattr(self, "hello"))
+        return error_of(self.to, self._process.returncode, list(self._told), begun=self._begun)
 
     def _listen(self) -> None:
         assert self._process.stderr

@@ -19,6 +19,16 @@ from fcnship.ship.zipapp import NAME
 _CHUNK = 1 << 20
 # What the release and its engine need beyond the drop is the device's own to check.
 _SPARE_BYTES = 1 << 20
+_SURVEY: Mapping[str, Any] = {
+    "root": str,
+    "writable": str,
+    "signers": bool,
+    "current": str | None,
+    "whole": bool,
+    "free": int,
+    "have": dict,
+    "partial": dict,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +84,11 @@ def planned(package: Package, found: Mapping[str, Any], to: Destination) -> Plan
 
     Raises:
         DeviceError: the store cannot be written.
+        DeviceError: it says something else than was asked for.
         ArtifactError: it takes signed drops alone, and this one has no signature.
         EnvironmentLacks: its disk has no room.
     """
+    _check_survey(found, to)
     if found["signers"] and not package.signed:
         raise ArtifactError(
             f"{to.name} takes signed drops alone, and this one is not signed",
@@ -106,6 +118,30 @@ def planned(package: Package, found: Mapping[str, Any], to: Destination) -> Plan
         send=send,
         reuse=reuse,
         send_bytes=send_bytes,
+    )
+
+
+def _check_survey(found: Mapping[str, Any], to: Destination) -> None:
+    """A device may say what it likes; what is used of it here has to be what it is taken for."""
+    wrong = [key for key, kind in _SURVEY.items() if not isinstance(found.get(key), kind)]
+    if not wrong and not all(isinstance(place, str) for place in found["have"].values()):
+        wrong = ["have"]
+    if not wrong and not all(_is_part(part) for part in found["partial"].values()):
+        wrong = ["partial"]
+    if wrong:
+        raise DeviceError(
+            f"{to.name} says something else than what it has of the drop",
+            cause=f"its answer is wrong in {wrong[0]}",
+            next=f"look at the device by hand: ssh {to.as_typed}",
+        )
+
+
+def _is_part(part: object) -> bool:
+    return (
+        isinstance(part, dict)
+        and isinstance(part.get("bytes"), int)
+        and part["bytes"] >= 0
+        and isinstance(part.get("sha256"), str)
     )
 
 

@@ -49,7 +49,7 @@ def fitted(session: Session, recipe: Recipe, inputs: Mapping[str, str]) -> Fitte
     if cluster:
         check_unused()
         session.events.say(f"worker {cluster.index} of {len(cluster.addresses)} waits for {cluster.told}")
-        meet(cluster, kept_inputs(inputs))
+        meet(cluster, kept_inputs(inputs), session.events.say)
     # Before anything else: TensorFlow cannot be told of other machines once it has computed something.
     replicas = replicas_here(tf, cluster)
     data, course = _course(session, recipe)

@@ -12,6 +12,7 @@ import numpy as np
 from fcnship.data import Dataset
 from fcnship.data.batches import Batches
 from fcnship.data.collection import part_of
+from fcnship.errors import InputRefused
 from fcnship.recipe import Augment, Recipe, Training
 
 _EPOCHS = 20
@@ -55,13 +56,23 @@ def validation_batches(training: Training, images: int) -> int:
 
 
 def split(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """The data set to train on, and the one with the held-out share of each class's training images."""
+    """The data set to train on, and the one with the held-out share of each class's training images.
+
+    Raises:
+        InputRefused: no class can spare an image.
+    """
     rng = np.random.default_rng((seed, len(data.y_train)))
     held = np.zeros(len(data.y_train), bool)
     for label in np.unique(data.y_train):
         places = np.flatnonzero(data.y_train == label)
         count = min(max(round(share * len(places)), 1), len(places) - 1)
         held[rng.choice(places, count, replace=False)] = True
+    if not held.any():
+        raise InputRefused(
+            "no image can be held out of training",
+            cause="no class has two training images, and the recipe has a validation_share",
+            next="add images, or take validation_share out of TRAINING",
+        )
     return _of(data, np.flatnonzero(~held)), _of(data, np.flatnonzero(held))
 
 

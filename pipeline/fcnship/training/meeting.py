@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fcnship.errors import DeviceError, UsageError
@@ -27,8 +27,10 @@ _MOST_BYTES = 1 << 16
 _READY = "ready"
 
 
-def meet(cluster: Cluster, inputs: Mapping[str, str]) -> None:
+def meet(cluster: Cluster, inputs: Mapping[str, str], say: Callable[[str], None] = lambda text: None) -> None:
     """Wait until all machines of a cluster are there and want the training that has these inputs.
+
+    ``say`` hears of a worker that came for another one: it ends, and may be started again rightly.
 
     Raises:
         DeviceError: one did not come in time.
@@ -36,12 +38,12 @@ def meet(cluster: Cluster, inputs: Mapping[str, str]) -> None:
     """
     end = time.monotonic() + patience()
     if cluster.chief:
-        _receive(cluster, dict(inputs), end)
+        _receive(cluster, dict(inputs), end, say)
     else:
         _report(cluster, dict(inputs), end)
 
 
-def _receive(cluster: Cluster, inputs: dict[str, str], end: float) -> None:
+def _receive(cluster: Cluster, inputs: dict[str, str], end: float, say: Callable[[str], None]) -> None:
     """The chief's side: a connection of each worker, held until all are there."""
     there: dict[int, socket.socket] = {}
     others = range(1, len(cluster.addresses))
@@ -56,6 +58,7 @@ def _receive(cluster: Cluster, inputs: dict[str, str], end: float) -> None:
             differing = [name for name in {**inputs, **theirs} if inputs.get(name) != theirs.get(name)]
             if index in others and differing:
                 _tell(connection, differing)
+                say(f"worker {index} wants another training: {', '.join(differing)} differ. It is waited for")
             else:
                 there[index] = connection
         for place in others:

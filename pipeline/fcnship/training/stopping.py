@@ -60,3 +60,5 @@ def stopping() -> Iterator[Stopping]:
         yield noted
     finally:
         noted.end()
+    if noted.asked:  # since the last step was over
+        noted.heed()

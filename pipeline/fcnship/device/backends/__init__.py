@@ -35,8 +35,6 @@ class Unrunnable(Exception):
 class Backend(Protocol):
     """One opened network. Images and outputs are in the network's own order; images are float32."""
 
-    name: str
-
     def prepare(self, images: Array, profile: int | None = None) -> Any:
         """Images in the runtime's form, for one profile or else for the one that serves them.
 

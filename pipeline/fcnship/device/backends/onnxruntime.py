@@ -25,8 +25,6 @@ class OnnxBackend:
         ArtifactError: ONNX Runtime does not open the file.
     """
 
-    name = "onnxruntime"
-
     def __init__(self, path: Path, profiles: Sequence[Profile], layout: str) -> None:
         self._profiles, self._layout = tuple(profiles), layout
         self._session = _session(path)

@@ -21,8 +21,6 @@ class TensorrtBackend:
         Unrunnable: there is no GPU, or TensorRT does not load the plan on it.
     """
 
-    name = "tensorrt"
-
     def __init__(
         self,
         plan: Path,
