@@ -12,9 +12,20 @@ from pathlib import Path
 import pytest
 from builds import TINY, command, fcnship, files, outcomes, records
 
-# Trains for hours, until there is a file called ``quick``: the recipe itself stays the same.
-SLOW = TINY.replace("import keras\n", "import os\n\nimport keras\n").replace(
-    '{"steps": 3,', '{"steps": 3 if os.path.exists("quick") else 10**9,'
+# Trains for hours, until there is a file called ``quick``: the recipe itself stays the same. With the
+# first step there is a file called ``training``.
+SLOW = (
+    TINY.replace("import keras\n", "import os\n\nimport keras\nimport tensorflow as tf\n")
+    .replace('{"steps": 3,', '{"steps": 3 if os.path.exists("quick") else 10**9,')
+    .replace("Adam(1e-3)", "Adam(Rate())")
+    + """
+
+class Rate(keras.optimizers.schedules.LearningRateSchedule):
+    def __call__(self, step):
+        if not tf.executing_eagerly():
+            tf.py_function(lambda: open("training", "w").close(), [], [])
+        return 1e-3
+"""
 )
 TRAIN = ("train", "slow.py", "--profile", "8-16")
 # A job in the background inherits that Ctrl-C is ignored; these tests may run in one.
@@ -45,7 +56,8 @@ def started(folder: Path) -> subprocess.Popen[str]:
     for line in process.stderr:
         if "training slow on digits" in line:
             break
-    time.sleep(1)
+    while process.poll() is None and not (folder / "training").exists():
+        time.sleep(0.01)
     return process
 
 
@@ -63,7 +75,8 @@ def test_a_stopped_training_leaves_a_checkpoint_alone(
             process.kill()  # or a training that does not stop would be waited for
     assert process.returncode == code
     assert out == ""
-    kept, _, message = err.partition("\n")
+    told = [line for line in err.splitlines(keepends=True) if not re.match(r"train +\d+ of ", line)]
+    kept, message = told[0].rstrip("\n"), "".join(told[1:])
     assert re.fullmatch(r"train      stopped after step \d+ of 1000000000, which is kept", kept)
     assert message == f"fcnship: stopped by {name}\n{GOES_ON}"
     run = tmp_path / "artifacts" / "slow"
