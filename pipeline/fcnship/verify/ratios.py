@@ -12,7 +12,8 @@ Array = np.ndarray[Any, Any]
 Verdict = Literal["faster", "slower", "inconclusive"]
 # A file that is opened twice gives two copies that differ a little for good, by where their weights came to
 # lie in memory. Of 180 rows of like against like, on two busy cores, 99 % intervals alone decided 10, with a
-# zone of 1 % it was 4, with this one 1 (tests/benchmarks/latency_noise.py).
+# zone of 1 % it was 4, with this one 1. Since ONNX Runtime's threads rest after a call: of 36 rows on idle
+# cores none, of 90 on cores that others kept busy to four fifths 2 (tests/benchmarks/latency_noise.py).
 ZONE = 0.015
 _TAILS = (0.5, 99.5)
 _RESAMPLES = 2000
