@@ -16,9 +16,13 @@ def main() -> None:
         signal.signal(number, _end)
     try:
         from fcnship.cli import main as run
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    sys.exit(run())
+
+        code = run()
+    except KeyboardInterrupt:  # while fcnship itself is loaded, or for the second time
+        code = 128 + signal.SIGINT
+    # What is left is the interpreter's own clearing away; stopped there, it would print a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _open_standard_streams() -> None:

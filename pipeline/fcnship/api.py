@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from typing_extensions import Unpack
 
 from fcnship.errors import UsageError
-from fcnship.options import AverageOf, Head, Options
+from fcnship.options import AverageOf, Fit, Head, Options
 from fcnship.runs import (
     BuildOptions,
     Profiles,
@@ -95,6 +95,7 @@ def validate(
     baseline: str | Path | None = None,
     profile: Profiles = (),
     data: str | Path = "",
+    skip_bad: bool = False,
     seed: int = 0,
     value_range: tuple[float, float] | None = None,
     out: str | Path | None = None,
@@ -108,8 +109,8 @@ def validate(
     outputs for another machine's ``load_outputs``. ``attribute`` ranks the layers of the ONNX variants (or of
     those that ``variant`` names) by the error that they add, at ``size`` or where it is worst, and
     ``try_fix`` tries what it suggests. ``min_accuracy``, ``max_slowdown`` and ``baseline`` are those of
-    ``build`` and belong to a run folder; ``profile``, ``data``, ``seed``, ``value_range`` and ``out`` belong
-    to files.
+    ``build`` and belong to a run folder; ``profile``, ``data``, ``skip_bad``, ``seed``, ``value_range`` and
+    ``out`` belong to files.
 
     Raises:
         FcnshipError: as ``build`` does.
@@ -127,11 +128,10 @@ def validate(
         attribute_variants=tuple(variant),
         try_fix=try_fix,
     )
-    limits = {"min_accuracy": min_accuracy, "max_slowdown": max_slowdown}
-    gates: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
-    gates |= {"baseline": Path(baseline)} if baseline else {}
-    of_files = {"profile": profile, "data": data, "seed": seed, "value-range": value_range, "out": out}
-    of_files = {key: value for key, value in of_files.items() if value}
+    gates = _gates(min_accuracy, max_slowdown, baseline)
+    words = ("profile", "data", "skip-bad", "seed", "value-range", "out")
+    given = (profile, data, skip_bad, seed, value_range, out)
+    of_files = {word: value for word, value in zip(words, given, strict=True) if value}
     if len(paths) == 1 and (Path(paths[0]) / "run.json").is_file():
         _refuse_options(of_files, "a run folder has its own")
         options = replace(options_of(Path(paths[0])), **gates)
@@ -151,6 +151,7 @@ def _of_files(paths: tuple[Path, ...], checks: Checks, given: dict[str, Any], ev
         paths=paths,
         profiles=profiles_from(given.get("profile", ())),
         data=str(given.get("data", "digits")),
+        skip_bad=given.get("skip-bad", False),
         seed=given.get("seed", 0),
         value_range=given.get("value-range"),
         checks=checks,
@@ -161,6 +162,14 @@ def _of_files(paths: tuple[Path, ...], checks: Checks, given: dict[str, Any], ev
     if not run.passed:
         raise verdict_of(run)
     return run
+
+
+def _gates(
+    min_accuracy: float | None, max_slowdown: float | None, baseline: str | Path | None
+) -> dict[str, Any]:
+    limits = {"min_accuracy": min_accuracy, "max_slowdown": max_slowdown}
+    gates: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
+    return gates | ({"baseline": Path(baseline)} if baseline else {})
 
 
 def _refuse_options(given: Iterable[str], why: str) -> None:
@@ -326,6 +335,8 @@ def convert_file(
     prove: bool = False,
     trust: bool = False,
     data: str | Path = "",
+    fit: Fit = "bucket",
+    skip_bad: bool = False,
     value_range: tuple[float, float] | None = None,
     channels: int = 1,
     classes: int = 10,
@@ -333,7 +344,8 @@ def convert_file(
     """Convert a model file or a recipe to the file ``out``, which appears whole or not at all.
 
     With ``prove`` the certificate is written beside it as ``NAME.certificate.json``; ``data`` adds real
-    images to it. ``trust`` lets a file's own code run. ``channels`` and ``classes`` are used for recipes.
+    images to it, read as ``fit`` and ``skip_bad`` say. ``trust`` lets a file's own code run. ``channels`` and
+    ``classes`` are used for recipes.
 
     Raises:
         ModelRefused: the model cannot be read or converted.
@@ -350,6 +362,8 @@ def convert_file(
             prove=prove,
             trust=trust,
             data=str(data),
+            fit=fit,
+            skip_bad=skip_bad,
             value_range=value_range,
             channels=channels,
             classes=classes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ STOPPED = {129: "the end of its terminal", 130: "Ctrl-C", 143: "SIGTERM"}
 app = typer.Typer(
     name="fcnship",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -97,6 +98,12 @@ def diff(
     """Say what differs between two reports: exit 4, 5 or 6 if parity, accuracy or latency is worse."""
     from fcnship import terminal
 
+    if markdown and as_json:
+        raise UsageError(
+            "--markdown does not go with --json",
+            cause="one of them says how standard output is written",
+            next="leave one of them out",
+        )
     found = api.diff(
         old,
         new,
@@ -121,7 +128,7 @@ def why(model: str, given: BuildOptions, as_json: bool) -> None:
 @app.command(epilog="Example: fcnship explain multiscale --size 37x53")
 def explain(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A recipe's name or path, or a .keras file.")
+        str, typer.Argument(metavar="MODEL", help="A recipe's name or path, a .keras file or a run folder.")
     ] = "multiscale",
     size: Annotated[str, typer.Option(metavar="SIZE", help="28 or 37x53: the map and the cost there.")] = "",
     profile: Annotated[
@@ -196,6 +203,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     try:
         return _ended(app(words, prog_name="fcnship", standalone_mode=False) or 0)
+    except KeyboardInterrupt:  # typer tells of those that came while it ran a command
+        return _ended(128 + signal.SIGINT)
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):
             return 0  # a reader that has gone while help was printed
@@ -250,7 +259,7 @@ def _ended(code: int) -> int:
     if code in STOPPED:
         terminal.complain(
             f"stopped by {STOPPED[code]}\n"
-            "  next:  run the same command again: it goes on from the last finished stage, "
-            "a training from its last checkpoint"
+            "  next:  run the same command again: it goes on from the last finished stage,\n"
+            "         a training from its last checkpoint"
         )
     return code

@@ -9,7 +9,7 @@ import typer
 
 from fcnship import api
 from fcnship.errors import FcnshipError
-from fcnship.options import AverageOf, Head
+from fcnship.options import AverageOf, Fit, Head
 
 EXAMPLE = "Example: fcnship convert dense.keras -o fcn.keras --prove"
 
@@ -29,6 +29,12 @@ def convert(
     data: Annotated[
         str, typer.Option(metavar="DATA", help="Images for --prove: mnist, PATH.npz or a folder.")
     ] = "",
+    fit: Annotated[
+        Fit, typer.Option(metavar="FIT", help="Images of many sizes: bucket (as a build does) or letterbox.")
+    ] = "bucket",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Go on without images of a folder that cannot be used.")
+    ] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Let code in the file run (Lambda layers).")] = False,
     channels: Annotated[int, typer.Option(metavar="N", help="Channels, for a recipe.")] = 1,
     classes: Annotated[int, typer.Option(metavar="N", help="Classes, for a recipe.")] = 10,
@@ -48,6 +54,8 @@ def convert(
                 average_of=average_of,
                 prove=prove,
                 data=data,
+                fit=fit,
+                skip_bad=skip_bad,
                 trust=trust,
                 channels=channels,
                 classes=classes,

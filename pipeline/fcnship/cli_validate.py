@@ -66,6 +66,9 @@ def validate(
     data: Annotated[
         str, typer.Option(metavar="DATA", help="Files: digits, PATH.npz or a folder; noise if unfit.")
     ] = "",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Files: go on without images that cannot be used.")
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Files: the same seed draws the same images.")] = 0,
     value_range: Annotated[
         str, typer.Option(metavar="LOW,HIGH", help="Files: pixel values that the models take.")
@@ -98,6 +101,7 @@ def validate(
             baseline=baseline,
             profile=profile or (),
             data=data,
+            skip_bad=skip_bad,
             seed=seed,
             value_range=span_of(value_range),
             out=out,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fcnship.errors import DataRefused, ParityFailed, UsageError
 from fcnship.hashing import sha256_of_file
-from fcnship.options import AverageOf, Head
+from fcnship.options import AverageOf, Fit, Head
 from fcnship.recipe import ModelFile, Recipe, find_model
+from fcnship.wording import counted
 from fcnship.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Request:
     prove: bool = False
     trust: bool = False
     data: str = ""
+    fit: Fit = "bucket"
+    skip_bad: bool = False
     value_range: tuple[float, float] | None = None
     channels: int = 1
     classes: int = 10
@@ -86,6 +89,7 @@ def convert_to_file(request: Request) -> ConvertedFile:
     source = find_model(request.model)
     _check_out(request.out, source)
     dataset = _dataset(request)
+    from fcnship.data.notes import left_out
     from fcnship.frameworks import import_keras
 
     import_keras()
@@ -99,7 +103,7 @@ def convert_to_file(request: Request) -> ConvertedFile:
         out=None if conversion.already_convolutional else request.out,
         head=request.head,
         changes=conversion.changes,
-        notes=notes,
+        notes=(*notes, *(left_out(dataset) if dataset else ())),
         parameters=int(conversion.model.count_params()),
     )
     if conversion.already_convolutional:
@@ -184,7 +188,7 @@ def _dataset(request: Request) -> Dataset | None:
             cause="images take part in the certificate alone",
             next="add --prove, or leave --data out",
         )
-    return find_data(request.data).load()
+    return replace(find_data(request.data, skip_bad=request.skip_bad).load(), fit=request.fit)
 
 
 def _real_images(
@@ -200,9 +204,10 @@ def _real_images(
     network = network_from_keras(original)
     if data.channels != network.channels:
         raise DataRefused(
-            f"{original.name!r} takes {network.channels} channels, {data.name} has {data.channels}",
+            f"{original.name!r} takes images of {counted(network.channels, 'channel')}, "
+            f"those of {data.name} have {data.channels}",
             cause="the model was trained on other data",
-            next="name the data that it was trained on: --data PATH.npz",
+            next="name the data that it was trained on: --data, a folder or PATH.npz",
         )
     one_output, first = len(original.outputs) == 1, network.channels_first
     if span is None:

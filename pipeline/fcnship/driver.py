@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 AGAIN = "would be done again before it"
+# The input of a stage that may be left out: the others come and go with it, and would only hide the reason.
+ASKED = "asked for"
 _FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 _OF_THE_SYSTEM = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO),
@@ -124,6 +126,7 @@ def changes_of(stage: Stage, session: Session) -> list[Change]:
         for name in names
         if record.inputs.get(name) != now.get(name)
     ]
+    changed = [change for change in changed if change.input == ASKED] or changed
     damage = session.workspace.damage(record)
     return changed + [Change(input=path, before="", now=wrong) for path, wrong in damage.items()]
 
@@ -230,6 +233,12 @@ def _failure(stage: Stage, error: Exception, finished: Sequence[str]) -> Fcnship
             f"stage {stage.name} cannot go on: {error}",
             cause="the disk is full, or a file or folder there may not be read or written",
             next="make room or change permissions and run it again; finished stages are kept",
+        )
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return UsageError(
+            f"stage {stage.name} cannot go on: a name is not UTF-8: {error.object!a}",
+            cause="a file or folder has a name of other bytes, or the locale is not one of UTF-8",
+            next="rename it, or set a locale: export LC_ALL=C.UTF-8; finished stages are kept",
         )
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return InputRefused(

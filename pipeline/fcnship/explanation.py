@@ -12,7 +12,7 @@ from fcnship.graph.cost import Cost, cost_of
 from fcnship.graph.facts import ModelFacts, facts_of
 from fcnship.graph.propagate import is_legal, output_map
 from fcnship.graph.saving import Saving, saving_of
-from fcnship.recipe import Recipe, find_model
+from fcnship.recipe import Recipe, check_counts, find_model
 from fcnship.session import recorded_facts
 from fcnship.sizes import Profile, Size, profile_serving
 from fcnship.workspace import Workspace
@@ -82,12 +82,7 @@ def explanation_of(
         ModelRefused: it cannot be read.
         ProfileRefused: the network does not run at ``size``.
     """
-    if not 1 <= channels <= 1024 or not 1 <= classes <= 1_000_000:
-        raise UsageError(
-            f"{channels} channels and {classes} classes is no image network",
-            cause="an image has 1 to 1,024 channels, and there are 1 to 1,000,000 classes",
-            next="give --channels and --classes like 3 and 10",
-        )
+    check_counts(channels, classes)
     folder = Path(model)
     if (folder / "run.json").is_file():
         facts, converted = _recorded(folder), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import math
 import os
 import shlex
@@ -21,6 +22,16 @@ from fcnship.sizes import Size
 
 _PACKAGE = Path(__file__).parent
 SUFFIXES_OF_MODEL_FILES = (".keras", ".h5", ".hdf5")
+# Shares, and degrees. A shift of 3 was meant in pixels, and would leave nothing of any image.
+_MOST = {
+    "near_largest": 0.5,
+    "any_shape": 1.0,
+    "growth": 1.0,
+    "validation_share": 0.5,
+    "shift": 1.0,
+    "shear": 1.0,
+    "rotate": 360,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +112,7 @@ class Recipe:
             with self._blamed():
                 # Not by a loader of importlib's: it would leave a __pycache__ beside the recipe, and run an
                 # old one for a recipe that was changed within the same second.
-                exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
+                exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), module.__dict__)
         except BaseException:
             del sys.modules[name]
             raise
@@ -112,11 +123,13 @@ class Recipe:
 
         Raises:
             ModelRefused: there is no ``model(channels, classes)``, it raises, or it returns something else.
+            UsageError: there are no such images or classes.
         """
+        check_counts(channels, classes)
         import keras
 
         function = self._attribute("model", Callable)  # type: ignore[arg-type]
-        with self._blamed():
+        with self._blamed(f'["model"]({channels}, {classes})'):
             model = function(channels, classes)
         if not isinstance(model, keras.Model):
             raise self._wrong(
@@ -139,7 +152,7 @@ class Recipe:
         import keras
 
         function = self._attribute("optimizer", Callable)  # type: ignore[arg-type]
-        with self._blamed():
+        with self._blamed(f'["optimizer"]({steps})'):
             optimizer = function(steps)
         if not isinstance(optimizer, keras.optimizers.Optimizer):
             raise self._wrong(
@@ -172,9 +185,6 @@ class Recipe:
         training = Training(**self._numbers("TRAINING", Training, self._attribute("TRAINING", dict)))
         if bool(training.epochs and training.batch) == bool(training.steps and training.pixels):
             raise self._wrong("TRAINING", "needs either epochs and batch, or steps and pixels")
-        for share, most in (("near_largest", 0.5), ("any_shape", 1.0), ("validation_share", 0.5)):
-            if getattr(training, share) > most:
-                raise self._wrong("TRAINING", f"{share} is {getattr(training, share)}, more than {most}")
         if training.patience and not training.validation_share:
             raise self._wrong("TRAINING", "has patience and no validation_share of images to look at")
         if not training.most_images:
@@ -183,8 +193,11 @@ class Recipe:
 
     @property
     def augment(self) -> Augment:
-        """The recipe's ``AUGMENT``; none if it has none."""
+        """The recipe's ``AUGMENT``; none if it has none, and none of nearly that name."""
         if not hasattr(self.module, "AUGMENT"):
+            for name, value in vars(self.module).items():
+                if name.upper().startswith("AUG") and isinstance(value, dict):
+                    raise self._wrong(name, "would not be used; did you mean AUGMENT?")
             return Augment()
         return Augment(**self._numbers("AUGMENT", Augment, self._attribute("AUGMENT", dict)))
 
@@ -198,6 +211,8 @@ class Recipe:
                 raise self._wrong(name, f"{key} is {number!r}, not a number of zero or more")
             if known[key] is int and not isinstance(number, int):
                 raise self._wrong(name, f"{key} is {number!r}, not a whole number")
+            if number > _MOST.get(key, number):
+                raise self._wrong(name, f"{key} is {number!r}, more than {_MOST[key]}")
         return dict(value)
 
     def _attribute(self, name: str, kind: type) -> Any:
@@ -216,7 +231,7 @@ class Recipe:
         )
 
     @contextlib.contextmanager
-    def _blamed(self) -> Iterator[None]:
+    def _blamed(self, call: str = "") -> Iterator[None]:
         """The recipe's own code runs here: what it raises is the recipe's fault, ``sys.exit`` too.
 
         A recipe that goes to another folder would take the run folder's relative path along.
@@ -225,18 +240,28 @@ class Recipe:
         try:
             yield
         except (Exception, SystemExit) as error:
-            raise self._raised(error) from error
+            raise self._raised(error, call) from error
         finally:
             os.chdir(folder)
 
-    def _raised(self, error: BaseException) -> ModelRefused:
+    def _raised(self, error: BaseException, call: str) -> ModelRefused:
         line = _line_in(error, self.path)
         told = error.msg if isinstance(error, SyntaxError) else str(error)
         where = f"{self.path}, line {line}" if line else f"{self.path}"
+        what = f"{where}: {type(error).__name__}: {told}".rstrip(": ")
+        beside = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        if beside and any(self.path.with_name(name).exists() for name in (f"{beside}.py", beside)):
+            return ModelRefused(
+                what,
+                cause="a recipe is one file: what lies beside it is not imported, "
+                "nor are its changes noticed",
+                next=f"put what it takes from {beside} into the recipe, or install {beside} as a package",
+            )
+        code = f"import runpy; runpy.run_path({json.dumps(str(self.path), ensure_ascii=False)}){call}"
         return ModelRefused(
-            f"{where}: {type(error).__name__}: {told}".rstrip(": "),
+            what,
             cause="the recipe itself raised this when it was loaded or called",
-            next=f"try it alone: python {shlex.quote(str(self.path))}",
+            next=f"try it alone: python {f'-c {shlex.quote(code)}' if call else shlex.quote(str(self.path))}",
         )
 
 
@@ -255,6 +280,20 @@ class ModelFile:
     def sha256(self) -> str:
         """The SHA-256 of the file."""
         return sha256_of_file(self.path)
+
+
+def check_counts(channels: int, classes: int) -> None:
+    """Refuse what no recipe makes a network for.
+
+    Raises:
+        UsageError: there are none, or absurdly many.
+    """
+    if not 1 <= channels <= 1024 or not 1 <= classes <= 1_000_000:
+        raise UsageError(
+            f"{channels} channels and {classes} classes is no image network",
+            cause="an image has 1 to 1,024 channels, and there are 1 to 1,000,000 classes",
+            next="give --channels and --classes like 3 and 10",
+        )
 
 
 def find_model(text: str) -> Recipe | ModelFile:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from fcnship.driver import AGAIN
-from fcnship.workspace import StageRecord
+from fcnship.narrator import Narrator
 
 if TYPE_CHECKING:
     from fcnship.comparison import Comparison
@@ -32,73 +31,8 @@ if TYPE_CHECKING:
     from fcnship.ship.hosts import AddedDevice
     from fcnship.verify.selftest.outcome import SelfTest
 
-_SECONDS_BETWEEN_LINES = 10.0
-
-
-class Narrator:
-    """Tells a run on standard error: a bar with the time left on a terminal, plain lines elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._stage, self._started, self._told = "", 0.0, 0.0
-
-    def stage_started(self, name: str) -> None:
-        """Remember which stage works, and since when."""
-        self._stage, self._started = name, time.monotonic()
-        self._told = self._started
-
-    def stage_unchanged(self, record: StageRecord) -> None:
-        """One line."""
-        self._line(record.name, "unchanged", "dim")
-
-    def stage_ended(self, record: StageRecord) -> None:
-        """One line, with the time or the reason."""
-        self.close()
-        style = {"done": "green", "skipped": "yellow", "failed": "red"}[record.status]
-        # Why a stage failed is the error's to say, once.
-        after = f": {_safe(record.reason)}" if record.status == "skipped" else f" in {record.seconds:.1f} s"
-        self._line(record.name, record.status + after, style)
-
-    def progress(self, done: int, total: int, text: str) -> None:
-        """Move the bar, or say a line now and then."""
-        if self._console.is_terminal and not self._console.is_dumb_terminal:
-            self._move(done, total, text)
-        elif time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
-            left = (self._told - self._started) / done * (total - done)
-            self._line(self._stage, f"{done} of {total}  {text}  {left:.0f} s left", "")
-
-    def say(self, text: str) -> None:
-        """One line."""
-        self._line(self._stage, _safe(text), "dim")
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar:
-            self._bar.stop()
-        self._bar = self._task = None
-
-    def _line(self, stage: str, text: str, style: str) -> None:
-        self._console.print(Text.assemble((f"{stage:<10}", "bold"), " ", (text, style)), soft_wrap=True)
-
-    def _move(self, done: int, total: int, text: str) -> None:
-        if self._bar is None:
-            columns = (
-                TextColumn("[bold]{task.fields[stage]:<10}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.description}"),
-                TimeRemainingColumn(compact=True),
-            )
-            bar = Progress(*columns, console=self._console, transient=True)
-            bar.start()
-            self._bar, self._task = bar, bar.add_task("", total=total, stage=self._stage)
-        assert self._bar is not None and self._task is not None
-        if self._bar.tasks[0].total != total:  # another piece of the same stage's work
-            self._bar.reset(self._task, total=total)
-        self._bar.update(self._task, completed=done, description=text)
+# With COLUMNS=0, which some terminals' servers set, a table would have no text.
+_LEAST_COLUMNS = 30
 
 
 class _Screen(Console):
@@ -370,8 +304,13 @@ def _table() -> Table:
 
 
 def _output() -> Console:
+    # A terminal or a pipe of few letters shows a name's others written out; it must not end a command.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Without markup: a layer may well be named [conv].
-    return _Screen(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    console = _Screen(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    console.width = max(console.width, _LEAST_COLUMNS)
+    return console
 
 
 def _safe(text: str) -> str:

@@ -22,6 +22,7 @@ from fcnship.validation_subject import FilesSubject
 from fcnship.verify.checks import Checks
 from fcnship.verify.outputs_file import Recorder, SavedOutputs, read_outputs
 from fcnship.verify.sweep import Swept, sweep
+from fcnship.wording import counted
 from fcnship.workspace import Workspace
 
 
@@ -32,6 +33,7 @@ class FilesRequest:
     paths: tuple[Path, ...]
     profiles: tuple[Profile, ...] = ()
     data: str = "digits"
+    skip_bad: bool = False
     value_range: tuple[float, float] | None = None
     seed: int = 0
     checks: Checks = field(default_factory=Checks)
@@ -187,11 +189,11 @@ def _check_alike(files: Sequence[ModelFileOpened]) -> None:
     """Refuse to compare networks that take or give different things."""
     first = files[0]
     for file in files[1:]:
-        for what in ("channels", "classes"):
+        for what, noun in (("channels", "channel"), ("classes", "class")):
             mine, others = getattr(first.interface, what), getattr(file.interface, what)
             if None not in (mine, others) and mine != others:
                 raise ModelRefused(
-                    f"{file.path} has {others} {what}, {first.path} has {mine}",
+                    f"{file.path} has {counted(others, noun)}, {first.path} has {mine}",
                     cause="they are not variants of one network",
                     next="compare files that were exported from the same model",
                 )

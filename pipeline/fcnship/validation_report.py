@@ -55,7 +55,7 @@ class FilesReport:
                 "variants": self.variants,
                 "stages": [],
                 **tables,
-                "tolerance": self.subject.subject.bounds.text(),
+                "tolerance": self.subject.tolerance,
                 "accuracy": [],
                 "latency": [],
             }
@@ -88,4 +88,5 @@ class FilesReport:
     def _data(self) -> dict[str, Any]:
         pictures = self.subject.images.pictures
         count = 0 if pictures is None else len(pictures)
-        return {"name": self.subject.data_name, "train": 0, "test": count, "sha256": None}
+        name, left_out = self.subject.data_name, self.subject.left_out
+        return {"name": name, "train": 0, "test": count, "sha256": None, **left_out}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fcnship.data import Dataset, find_data
+from fcnship.data.notes import left_out
 from fcnship.errors import FcnshipError, ModelRefused, ProfileRefused
 from fcnship.graph.cost import cost_of
 from fcnship.graph.facts import ModelFacts, facts_of
@@ -18,14 +19,17 @@ from fcnship.runners.files import Interface, ModelFileOpened
 from fcnship.runners.onnxruntime import OnnxRunner
 from fcnship.sizes import Profile, Size, covering
 from fcnship.stages.run_parity import chosen_bounds, stride_of
+from fcnship.stages.run_predictions import told
+from fcnship.validation_predictions import predictions
 from fcnship.verify import reproducer
-from fcnship.verify.bounds import POOLED_IMAGES, Bounds, MeasuredBounds, RepeatedBounds, pooled
+from fcnship.verify.bounds import POOLED_IMAGES, Bounds, MeasuredBounds, Prediction, RepeatedBounds, pooled
 from fcnship.verify.image_batches import ImageBatches
 from fcnship.verify.noise import float64_copy
 from fcnship.verify.outputs_file import SavedOutputs
 from fcnship.verify.sizes_that_find import cases_that_find
 from fcnship.verify.sweep import Subject
 from fcnship.verify.tolerance import Tolerance
+from fcnship.wording import counted
 from fcnship.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -61,12 +65,24 @@ class FilesSubject:
             bounds=chosen_bounds(self._pooled_bounds(), request.checks),
             served=lambda size, batch: any(profile.serves(size, batch) for profile in self.profiles),
             affordable=self.affordable,
+            predictions=self._predictions([*(file.runner for file in files[1:]), *loaded]),
         )
+
+    @property
+    def tolerance(self) -> str:
+        """How the tolerances come about, in words."""
+        return self.subject.bounds.text() + told(self.subject.predictions)
 
     @property
     def data_name(self) -> str:
         """Where the images are from."""
         return self._data.name if self.images.pictures is not None and self._data else "noise"
+
+    @property
+    def left_out(self) -> dict[str, Any]:
+        """Files of a folder that could not be used, as a report has them."""
+        facts = self._data.facts if self._data else {}
+        return {key: facts[key] for key in ("skipped", "skipped_files") if key in facts}
 
     def cases(self) -> list[tuple[Size, int]]:
         """Those of the loaded outputs, else the sizes that find faults."""
@@ -166,14 +182,14 @@ class FilesSubject:
                 cause="its declared input leaves them open",
                 next="name a reference first that says it, like the .keras file",
             )
-        self._data: Dataset | None = find_data(self._request.data).load() if self._request.data else None
+        self._data = self._loaded()
         seed = self._saved.seed if self._saved else self._request.seed
         span = self.value_range
         if self._data is None or self._data.channels != channels:
             if self._data is not None:
                 self.notes.append(
                     f"the images are noise (seed {seed}): those of {self._data.name} have "
-                    f"{self._data.channels} channels, the network takes {channels} (--data)"
+                    f"{counted(self._data.channels, 'channel')}, the network takes {channels} (--data)"
                 )
             return ImageBatches(channels=channels, value_range=span, seed=seed)
         pictures, old = self._data.x_test, self._data.value_range
@@ -181,19 +197,36 @@ class FilesSubject:
             channels=channels, value_range=span, pictures=pictures, picture_range=old, seed=seed
         )
 
+    def _loaded(self) -> Dataset | None:
+        """The data set that was named; what was left out of a folder is told."""
+        request = self._request
+        if not request.data:
+            return None
+        data = find_data(request.data, skip_bad=request.skip_bad).load(request.events.progress)
+        self.notes += left_out(data)
+        return data
+
     def _pooled_bounds(self) -> Bounds:
         size, fixed = self.profiles[0].opt, self.interface.batch
         batch = fixed or self.affordable(size, self.profiles[0].batch[2])
         return pooled(self._bounds(), self._files[0].runner, self.images, size, min(batch, POOLED_IMAGES))
 
+    def _predictions(self, candidates: Sequence[Runner]) -> dict[str, Prediction]:
+        """How far narrow variants may move the outputs, where no tolerance was asked for."""
+        if self._request.checks.fixed:
+            return {}
+        first, fixed = self.profiles[0], self._fixed()
+        sizes = [fixed] if fixed else list(dict.fromkeys((first.opt, first.min, first.max)))
+        return predictions(self._files, candidates, self.images, sizes, self._multiply_adds)
+
+    def _multiply_adds(self, size: Size) -> int:
+        return cost_of(self.facts.network, size).multiply_adds if self.facts else 0
+
     def _bounds(self) -> Bounds:
         first = self._files[0]
         model = getattr(first.runner, "model", None)
         if model is not None and self.facts is not None and float64_copy(model) is not None:
-            network = self.facts.network
-            return MeasuredBounds(
-                tolerance=Tolerance(model), multiply_adds=lambda size: cost_of(network, size).multiply_adds
-            )
+            return MeasuredBounds(tolerance=Tolerance(model), multiply_adds=self._multiply_adds)
         plain = None
         if isinstance(first.runner, OnnxRunner):
             plain = OnnxRunner(first.runner.variant, first.path, first.layout, plain=True)

@@ -131,7 +131,9 @@ class Workspace:
             raise UsageError(
                 f"cannot write to {self.root}: {error.strerror}",
                 cause="it is read-only, its name is too long, or something on the way to it is no folder",
-                next="name a folder that you may write with --out",
+                next="change its permissions, or go on in a copy of it"
+                if os.path.exists(self.path("run.json"))  # noqa: PTH110 - Path.exists raises for some
+                else "name a folder that you may write with --out",
             ) from None
 
     def _clear_temporary(self) -> None:
@@ -197,17 +199,26 @@ class Workspace:
         """The content of run.json, or an empty run.
 
         Raises:
-            ArtifactError: run.json is there and cannot be read.
+            ArtifactError: run.json is there and is damaged, or another program's.
+            UsageError: it may not be read.
         """
         path = self.path("run.json")
         try:
             run = json.loads(path.read_text(encoding="utf-8"))
             if run["schema"] != SCHEMA:
-                raise ValueError(f"its schema is {run['schema']!r}, this fcnship reads {SCHEMA!r}")
+                raise self._foreign(f"its schema is {run['schema']!r}, this fcnship reads {SCHEMA!r}")
             return dict(run)
         except FileNotFoundError:
             return {"schema": SCHEMA, "options": {}, "stages": []}
+        except (PermissionError, NotADirectoryError) as error:
+            raise UsageError(
+                f"cannot read {path}: {error.strerror}",
+                cause="it belongs to somebody else, or something on the way to it is no folder",
+                next="change its permissions, or name another run folder",
+            ) from None
         except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+            if isinstance(error, KeyError) and error.args == ("schema",):
+                raise self._foreign("'schema' is missing") from None
             raise self._damaged(error) from None
 
     def records(self) -> dict[str, StageRecord]:
@@ -216,6 +227,14 @@ class Workspace:
             return {row["name"]: StageRecord.from_json(row) for row in self.run()["stages"]}
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from None
+
+    def _foreign(self, what: str) -> ArtifactError:
+        """For a file that somebody may still need: it is not to be removed lightly."""
+        return ArtifactError(
+            f"{self.path('run.json')} is damaged: {what}",
+            cause="another program or another version of fcnship wrote it",
+            next="name another run folder, or give another --name or --out; remove it if nobody needs it",
+        )
 
     def _damaged(self, error: Exception) -> ArtifactError:
         what = str(error) if isinstance(error, ValueError | OSError) else "it holds no records of stages"

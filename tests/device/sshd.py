@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,11 +78,18 @@ class Sshd:
         return known_hosts_line(self.port, self.folder / "host_key").partition(" ")[2].strip()
 
     def sessions(self) -> list[int]:
-        """The processes that serve connections."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        with contextlib.suppress(OSError):  # it has ended
-            return [int(pid) for pid in children.read_text(encoding="utf-8").split()]
-        return []
+        """The processes that serve connections: one each, or two where the user is not root."""
+        parents: dict[int, int] = {}
+        # Not by /proc/PID/task/PID/children, which root alone may read of a server.
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has ended
+                name, _, rest = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")
+                if name.partition("(")[2].startswith("sshd"):
+                    parents[int(stat.parent.name)] = int(rest.split()[1])
+        found, last = [], {self.process.pid}
+        while last := {pid for pid, parent in parents.items() if parent in last}:
+            found += sorted(last)
+        return found
 
 
 def make_key(path: Path, kind: str = "ed25519") -> Path:
@@ -119,16 +126,27 @@ def make_client(folder: Path, user: str = "") -> Client:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, client: Client, *, port: int | None = None, known: bool = True) -> Iterator[Sshd]:
-    """A server that lets the client in, until the block ends; ``known``: the client knows its host key."""
+def serving(
+    folder: Path,
+    client: Client,
+    *,
+    port: int | None = None,
+    known: bool = True,
+    more_keys: Sequence[str] = (),
+) -> Iterator[Sshd]:
+    """A server that lets the client in, until the block ends; ``known``: the client knows its host key.
+
+    ``more_keys``: kinds of further host keys, each in a file ``KIND_key``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     make_key(folder / "host_key")
+    further = [make_key(folder / f"{kind}_key", kind) for kind in more_keys]
     shutil.copy(client.key.with_suffix(".pub"), folder / "authorized_keys")
     port = port or free_port()
     settings = [
         f"Port {port}",
         "ListenAddress 127.0.0.1",
-        f"HostKey {folder / 'host_key'}",
+        *(f"HostKey {key}" for key in (folder / "host_key", *further)),
         f"AuthorizedKeysFile {folder / 'authorized_keys'}",
         f"PidFile {folder / 'pid'}",
         "StrictModes no",

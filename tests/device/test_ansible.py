@@ -164,6 +164,22 @@ def test_devices_that_take_signed_drops_alone(fleet: Fleet, drop: Made, keys: Pa
     assert "fcnship-device broke" in done.stdout
 
 
+@pytest.mark.parametrize("given", ["nothing", "a folder", "no archive", "another archive"])
+def test_what_is_no_drop_is_said_without_a_traceback(given: str, tmp_path: Path) -> None:
+    place = tmp_path / "drop.tar"
+    if given == "a folder":
+        place.mkdir()
+    if given == "no archive":
+        place.write_bytes(b"no archive")
+    if given == "another archive":
+        (tmp_path / "other").mkdir()
+        shutil.make_archive(str(tmp_path / "drop"), "tar", tmp_path / "other")
+    command = [sys.executable, str(ROLES / "fcnship" / "files" / "read_drop.py"), str(place)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert re.fullmatch(rf"{place} is no drop: .+; make it with fcnship drop .+\n", done.stderr)
+
+
 def test_by_hand_from_a_stick(drop: Made, tmp_path: Path) -> None:
     """The steps that the README names: nothing but the stick, the device's Python, and two commands."""
     stick, root = tmp_path / "stick", tmp_path / "root"

@@ -1,32 +1,27 @@
-"""Lines that are cut and hosts that are not what they should be: ``fcnship deploy`` and ``device add``."""
+"""Lines that are cut, and devices that are not what they should be."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pty
-import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from deploying import HOST, Device, run, with_program
+from deploying import HOST, Device, with_program
 from drops import Made
 from sshd import (
     MISSING,
     Client,
     Sshd,
     free_port,
-    known_hosts_line,
     make_client,
     make_key,
     serving,
-    wait_until_it_listens,
 )
 
 from fcnship import api_ship
@@ -140,23 +135,6 @@ def test_a_host_whose_key_has_changed(client: Client, drop: Made, tmp_path: Path
         assert client.known_hosts.read_bytes() == known and server.logins == 0
 
 
-def test_one_key_of_several_that_has_changed(client: Client, drop: Made, tmp_path: Path) -> None:
-    """ssh asks for the kinds that are known: the one that has changed among them is no known host."""
-    with serving(tmp_path / "server", client) as server:
-        other = make_key(tmp_path / "other")
-        rsa = make_key(server.folder / "rsa_key", "rsa")
-        kept = known_hosts_line(server.port, rsa)
-        with (server.folder / "config").open("a", encoding="utf-8") as file:
-            file.write(f"HostKey {rsa}\n")
-        os.kill(server.process.pid, signal.SIGHUP)
-        wait_until_it_listens(server.port, server.process, server.folder / "log")
-        client.known_hosts.write_text(known_hosts_line(server.port, other) + kept, encoding="utf-8")
-        with pytest.raises(DeviceError, match=r"HAS CHANGED: it was ED25519 SHA256:\S+ and is ED25519"):
-            api_ship.device_add(HOST, port=server.port)
-        client.known_hosts.write_text(kept, encoding="utf-8")
-        assert api_ship.device_add(HOST, port=server.port).key == "ssh-rsa"
-
-
 def test_a_key_that_is_not_authorised(device: Device, drop: Made) -> None:
     device.client.key.unlink()
     make_key(device.client.key)
@@ -235,7 +213,9 @@ def test_a_shell_that_talks(device: Device, drop: Made) -> None:
     """What start-up files print comes before the answers."""
     (device.server.folder / ".bashrc").write_text("echo Welcome; echo to the device\n", encoding="utf-8")
     (device.server.folder / "bin" / "python3").write_text(
-        f'#!/bin/sh\necho Welcome\necho to the device\nexec {sys.executable} "$@"\n', encoding="utf-8"
+        "#!/bin/sh\necho Welcome\necho to the device\nprintf '\\033]0;its title\\007'\n"
+        f'exec {sys.executable} "$@"\n',
+        encoding="utf-8",
     )
     assert device.deploy(with_program(drop).folder).changed
 
@@ -248,6 +228,19 @@ def test_hosts_that_are_none(client: Client, drop: Made, host: str) -> None:
     for command in (lambda: api_ship.deploy(drop.folder, host), lambda: api_ship.device_add(host)):
         with pytest.raises(UsageError, match="is not a device's address"):
             command()
+
+
+@pytest.mark.parametrize("host", ["orin.local:2222", "jetson@10.0.0.7:22"])
+def test_a_port_behind_the_host(client: Client, drop: Made, host: str) -> None:
+    address, _, port = host.rpartition(":")
+    for command in (lambda: api_ship.deploy(drop.folder, host), lambda: api_ship.device_add(host)):
+        with pytest.raises(UsageError) as caught:
+            command()
+        assert str(caught.value) == (
+            f"{host} is not a device's address\n"
+            "  cause: a port is not a part of it\n"
+            f"  next:  write it like {address} --port {port}"
+        )
 
 
 @pytest.mark.parametrize(
@@ -312,72 +305,3 @@ def test_a_root_in_the_home(device: Device, drop: Made) -> None:
     assert (
         device.deploy(with_program(drop).folder, root="~/fcnship").root == f"{device.server.folder}/fcnship"
     )
-
-
-def test_add_by_its_fingerprint(client: Client, drop: Made, tmp_path: Path) -> None:
-    with serving(tmp_path / "server", client, known=False) as server:
-        shown = subprocess.run(
-            ["ssh-keygen", "-lf", str(server.folder / "host_key.pub")],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        fingerprint = re.search(r"SHA256:\S+", shown.stdout)
-        assert fingerprint
-        with pytest.raises(DeviceError, match="has another key than"):
-            api_ship.device_add(HOST, port=server.port, fingerprint="SHA256:" + "A" * 43)
-        with pytest.raises(UsageError, match="is not a fingerprint"):
-            api_ship.device_add(HOST, port=server.port, fingerprint="SHA256:x")
-        with pytest.raises(DeviceError, match="was not accepted"):
-            api_ship.device_add(HOST, port=server.port)
-        assert not client.known_hosts.exists()
-        client.known_hosts.write_bytes(b"# no end of line")
-        added = api_ship.device_add(HOST, port=server.port, fingerprint=fingerprint[0])
-        assert (added.outcome, added.fingerprint) == ("added", fingerprint[0])
-        lines = client.known_hosts.read_text(encoding="utf-8").splitlines()
-        assert lines[1:] == [f"{server.address} {server.public_key}"]
-        assert api_ship.device_add(HOST, port=server.port).outcome == "known"
-        root = str(tmp_path / "root")
-        assert api_ship.deploy(
-            with_program(drop).folder, HOST, port=server.port, root=root, bench=False
-        ).changed
-
-
-def test_names_are_hashed_where_the_user_hashes_them(client: Client, tmp_path: Path) -> None:
-    with client.config.open("a", encoding="utf-8") as file:
-        file.write("HashKnownHosts yes\n")
-    with serving(tmp_path / "server", client, known=False) as server:
-        api_ship.device_add(HOST, port=server.port, accepts=lambda host, key: True)
-        assert client.known_hosts.read_text(encoding="utf-8").startswith("|1|")
-        assert api_ship.device_add(HOST, port=server.port).outcome == "known"
-        assert (
-            subprocess.run(
-                ["ssh", "-oBatchMode=yes", "-p", str(server.port), HOST, "true"], check=False
-            ).returncode
-            == 0
-        )
-
-
-def test_a_person_is_asked(client: Client, tmp_path: Path) -> None:
-    with serving(tmp_path / "server", client, known=False) as server:
-        words = ["device", "add", HOST, "--port", str(server.port)]
-        piped = run(words, client, tmp_path, given="y\n")
-        assert piped.returncode == DeviceError.exit_code, "a pipe is nobody"
-        assert not client.known_hosts.exists()
-        assert _at_a_terminal(words, client, "n\n") == DeviceError.exit_code
-        assert not client.known_hosts.exists()
-        assert _at_a_terminal(words, client, "y\n") == 0
-        assert client.known_hosts.read_text(encoding="utf-8") == f"{server.address} {server.public_key}\n"
-
-
-def _at_a_terminal(words: list[str], client: Client, answer: str) -> int:
-    ours, theirs = pty.openpty()
-    options: dict[str, Any] = {"stdin": theirs, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    environment = {**os.environ, **client.environment}
-    with subprocess.Popen([sys.executable, "-m", "fcnship", *words], env=environment, **options) as process:
-        os.close(theirs)
-        os.write(ours, answer.encode())
-        _, told = process.communicate(timeout=60)
-    os.close(ours)
-    assert re.search(rb"ED25519 SHA256:\S{43}\n", told) and b"[y/N]" in told
-    return process.returncode

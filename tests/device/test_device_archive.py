@@ -149,6 +149,15 @@ def test_a_member_that_claims_a_terabyte(drop: Made, tmp_path: Path) -> None:
     assert (code, "it cannot be read to its end" in message) == (8, True)
 
 
+def test_a_file_of_nothing_as_large_as_a_disk(tmp_path: Path) -> None:
+    """A terabyte that takes no room: what is skipped is not read."""
+    place = tmp_path / "d.tar"
+    place.write_bytes(member("manifest.json", size=1 << 40).tobuf(tarfile.GNU_FORMAT))
+    os.truncate(place, (1 << 40) + 512)
+    code, message = refused(lambda: verify_drop(place, None))
+    assert (code, message.splitlines()[1]) == (3, "  cause: it has more than 8388608 bytes")
+
+
 def test_too_many_members(drop: Made, tmp_path: Path) -> None:
     def many(archive: tarfile.TarFile) -> None:
         for number in range(4001):

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deploying import with_program
 from drops import Made
 from test_device_install import worse
 
+from fcnship.device.arguments import own_root
 from fcnship.device.cli import main
-from fcnship.device.store import Root
+from fcnship.device.store import DEFAULT_ROOT, Root
 
 
 def ran(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any], str]:
@@ -59,6 +61,24 @@ def test_a_life(drop: Made, newer: Made, root: Path, capsys: pytest.CaptureFixtu
     )
     status, facts, text = ran(capsys, "gc", "--root", root)
     assert (status, facts["releases"], text) == (0, [], "fcnship-device: 0 folders, freed 0.0 MB\n")
+
+
+def test_a_live_program_is_for_the_store_that_it_lies_in(drop: Made, newer: Made, root: Path) -> None:
+    """``ROOT/current/fcnship-device rollback`` went to /data/fcnship, whatever ROOT was."""
+    for made in (drop, newer):
+        program = with_program(made).folder / "fcnship-device"
+        words = ["install", "--root", str(root), "--backend", "onnxruntime"]
+        subprocess.run([sys.executable, program, *words], check=True, capture_output=True)
+    live = root / "current" / "fcnship-device"
+    done = subprocess.run([sys.executable, live, "rollback"], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout)["version"] == "1"
+    assert (root / "current").readlink().name == drop.release
+
+
+def test_a_program_elsewhere_is_for_the_one_store(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "releases" / "mine", DEFAULT_ROOT / "releases" / ("a" * 64)):
+        assert own_root(folder / "fcnship-device") == DEFAULT_ROOT
+    assert own_root(tmp_path / "releases" / ("a" * 64) / "fcnship-device") == tmp_path
 
 
 def test_verify(drop: Made, keys: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from drops import DEVICE, Made
 from refusals import refused
 from test_device_install import entries, installed
 
+from fcnship.device.engine_files import PLAN, About, write_about
 from fcnship.device.gc import collect
 from fcnship.device.installed import read_installed
 from fcnship.device.key import key_of, key_parts
@@ -165,12 +167,16 @@ def test_status(drop: Made, newer: Made, root: Path, two: dict[str, str]) -> Non
 def _runs_an_engine(root: Path) -> str:
     """Write into the previous release that it was installed with an engine for an Orin; the engine's key."""
     release = root / "releases" / str(Root(root).previous())
-    key = key_of(key_parts(read_manifest(release), "fp32", ORIN))
+    parts = key_parts(read_manifest(release), "fp32", ORIN)
+    key = key_of(parts)
     record = read_installed(release)
     assert record is not None
     engine = {"key": key, "built": True, "seconds": 1.0, "reason": ""}
     replace(record, backend="tensorrt", runtime="10.3.0", engine=engine).write(release)
-    (root / "engines" / key).mkdir()
+    folder = root / "engines" / key
+    folder.mkdir()
+    (folder / PLAN).write_bytes(b"a plan")
+    write_about(folder, About.of(parts, folder, {}, 1.0))
     return key
 
 
@@ -179,8 +185,21 @@ def test_an_engine_matches_until_jetpack_is_upgraded(root: Path, two: dict[str, 
     before = status(root, ORIN)["previous"]
     assert (before["engine"]["key"], before["engine_matches"]) == (key, True)
     assert status(root, replace(ORIN, l4t="36.4.7"))["previous"]["engine_matches"] is False
-    (root / "engines" / key).rmdir()
-    assert status(root, ORIN)["previous"]["engine_matches"] is False
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (shutil.rmtree, "about.json: No such file or directory"),
+        (lambda folder: (folder / PLAN).write_bytes(b"A PLAN"), "engine.plan has another SHA-256"),
+    ],
+)
+def test_status_tells_a_damaged_engine(spoil: Any, fault: str, root: Path, two: dict[str, str]) -> None:
+    """`run` would refuse it: what is called whole can be run."""
+    spoil(root / "engines" / _runs_an_engine(root))
+    before = status(root, ORIN)["previous"]
+    assert before["whole"] is False
+    assert before["fault"].startswith(f"its engine is damaged: {fault}")
 
 
 def test_no_rollback_to_an_engine_on_a_device_without_tensorrt(root: Path, two: dict[str, str]) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -119,6 +123,40 @@ def test_a_list_that_cannot_be_read(drop: Made, tmp_path: Path) -> None:
     code, message = refused(lambda: verify_drop(drop.folder, tmp_path / "gone"))
     first = f"cannot read the allowed signers in {tmp_path / 'gone'}: No such file or directory"
     assert (code, message.splitlines()[0]) == (2, first)
+    os.mkfifo(tmp_path / "pipe")
+    code, message = refused(lambda: verify_drop(drop.folder, tmp_path / "pipe"))
+    first = f"cannot read the allowed signers in {tmp_path / 'pipe'}: it is no plain file"
+    assert (code, message.splitlines()[0]) == (2, first)
+
+
+def test_a_list_that_every_user_may_write(drop: Made, keys: Path, tmp_path: Path) -> None:
+    allowed = Path(shutil.copy(keys / "allowed_signers", tmp_path))
+    allowed.chmod(0o646)
+    assert refused(lambda: verify_drop(drop.sign(keys / "ours").folder, allowed)) == (
+        8,
+        f"{allowed} proves nothing: every user may write it\n"
+        "  cause: its permissions are -rw-r--rw-\n"
+        f"  next:  look at the keys in it, then chmod o-w {allowed}",
+    )
+    allowed.chmod(0o664)  # a group's own list, as the umask of Ubuntu makes it
+    assert verify_drop(drop.folder, allowed).signer
+
+
+def test_without_a_folder_for_temporary_files(
+    drop: Made, keys: Path, allowed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop.sign(keys / "ours")
+
+    def nowhere(*_: object) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", nowhere)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    code, message = refused(lambda: verify_drop(drop.folder, allowed))
+    assert (code, message.splitlines()[0]) == (
+        7,
+        "there is no folder for temporary files: No usable temporary directory found",
+    )
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,15 @@ def fake_package(folder: Path, name: str, source: str) -> None:
                 "no_such_library is not installed; tensorrt_rtx does not load: libnvinfer.so.10: not found",
             ),
         ),
+        (
+            {"tensorrt": "raise ValueError('numpy.dtype size changed')", "tensorrt_rtx": "raise SystemError"},
+            True,
+            (
+                None,
+                None,
+                "tensorrt does not load: numpy.dtype size changed; tensorrt_rtx does not load: SystemError",
+            ),
+        ),
         ({"tensorrt": "", "tensorrt_rtx": ""}, True, (None, None, None)),
     ],
 )
@@ -195,6 +204,21 @@ def test_which_tensorrt_is_here(
     if found[2]:
         assert fault == found[2]
     assert (fault is None) == (version is not None)
+
+
+def test_an_onnx_runtime_that_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built for another NumPy: `pip install` would change nothing that the message names as missing."""
+    fake_package(tmp_path, "onnxruntime", "raise ValueError('numpy.dtype size changed, may\\nindicate')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = sys.modules.pop("onnxruntime", None)
+    importlib.invalidate_caches()
+    try:
+        found = probes._onnxruntime()
+    finally:
+        sys.modules.pop("onnxruntime", None)
+        if before:
+            sys.modules["onnxruntime"] = before
+    assert found == (None, (), "onnxruntime does not load: numpy.dtype size changed, may")
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -173,6 +173,15 @@ REFUSALS: list[tuple[str, Probe, str, type[FcnshipError], str, str, str]] = [
         "python3 -m pip install onnxruntime, for the python3 that runs fcnship-device",
     ),
     (
+        "an ONNX Runtime that does not load",
+        replace(DEVICE, onnxruntime=None, onnxruntime_fault="onnxruntime does not load: numpy.dtype"),
+        "auto",
+        EnvironmentLacks,
+        "no NVIDIA GPU answers here, and ONNX Runtime does not load",
+        "onnxruntime does not load: numpy.dtype",
+        "python3 -m pip install onnxruntime, for the python3 that runs fcnship-device",
+    ),
+    (
         "no ONNX Runtime, asked for",
         replace(ORIN, onnxruntime=None),
         "onnxruntime",

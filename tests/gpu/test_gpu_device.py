@@ -22,6 +22,7 @@ from gpu_drop import GOLDEN, TOLERANCE, make_drop
 
 import fcnship.device
 from fcnship.device.backends import Backend, Unrunnable, open_backend
+from fcnship.device.cuda_memory import DriverMemory
 from fcnship.device.engines import Engine, engine_for
 from fcnship.device.golden import read_golden
 from fcnship.device.manifest import Manifest, read_manifest
@@ -29,6 +30,8 @@ from fcnship.device.probe import Probe, probe
 from fcnship.device.selftest import outside, self_test
 from fcnship.errors import DeviceError
 
+# The bindings of each TensorRT call other names of their own deprecated, and Polygraphy serves all of them.
+pytestmark = pytest.mark.filterwarnings("ignore:.*(TensorRT|swig):DeprecationWarning")
 PACKAGE = Path(fcnship.device.__file__).parents[2]
 PRECISIONS = tuple(TOLERANCE)
 # In what TensorRT computes the two convolutions and the dense layer.
@@ -263,3 +266,15 @@ def test_the_commands(precision: str, drop: Path, manifest: Manifest, device: Pr
         print(f"{device.gpu}, {precision} {place}: {row['p50_ms']:.3f} ms")
         assert 0 < row["p50_ms"] <= row["p95_ms"] < 1000
         assert row["runs"] >= 20
+
+
+def test_the_driver_copies_where_there_is_no_cuda_runtime(
+    engine: tuple[str, Engine], drop: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine with TensorRT-RTX's wheels and a driver has no libcudart, which Polygraphy asks for."""
+    from polygraphy.cuda import cuda
+
+    monkeypatch.setattr(cuda, "G_CUDA", DriverMemory())
+    precision, made = engine
+    rows = self_test(drop, manifest, precision, "tensorrt", made)
+    assert [row["fault"] for row in rows] == [""] * len(GOLDEN)

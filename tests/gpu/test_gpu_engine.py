@@ -28,6 +28,8 @@ from fcnship.stages.engine import Built, usable_flavours  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras, saving
+    # The bindings of each TensorRT call other names deprecated, and Polygraphy serves all of them.
+    pytest.mark.filterwarnings("ignore:.*(TensorRT|swig):DeprecationWarning"),
 ]
 PROFILES = ("16-32", "48x40,64,96x128@2,4,6")
 # Every edge of both profiles, and sizes between: (batch, height, width).

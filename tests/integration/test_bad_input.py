@@ -123,6 +123,8 @@ LINE = [
     case(2, "nowhere is no run folder", "report", "nowhere"),
     case(2, "'0x3' is not a size", "explain", "tiny.py", "--size", "0x3"),
     case(2, "0 channels and 10 classes is no image network", "explain", "tiny.py", "--channels", "0"),
+    case(2, "1 channels and 0 classes", "convert", "tiny.py", "-o", "x.keras", "--classes", "0"),
+    case(2, "cannot read file/tiny/run.json", "why", "tiny.py", "--out", "file", prepare=Path("file").touch),
     build(3, "one image of 999999x999999 needs", "--profile", "8-999999"),
     build(3, "one image of 999999999x999999999 needs", "--profile", "8-999999999"),
     pytest.param(
@@ -222,8 +224,15 @@ MODELS = [
     build(3, f"{NET} is not what its name says", NET, prepare=lambda: Path(NET).write_text("hi"), id="text"),
     build(3, f"{NET} is a folder, not a model", NET, prepare=lambda: Path(NET).mkdir(), id="folder.keras"),
     build(3, "net.pt is no model that fcnship reads", "net.pt", prepare=Path("net.pt").touch, id="net.pt"),
-    build(3, f"{NET} takes 3 channels, the data set digits has 1", NET, prepare=lambda: saved(network(3))),
-    build(3, f"{NET} takes 9 classes, the data set digits has 10", NET, prepare=lambda: saved(network(1, 9))),
+    build(
+        *(3, f"{NET} takes images of 3 channels, those of digits have 1", NET),
+        prepare=lambda: saved(network(3)),
+    ),
+    build(3, f"{NET} has 9 classes, the data set digits has 10", NET, prepare=lambda: saved(network(1, 9))),
+    build(
+        *(3, f"{NET} has one output, the data set digits has 10 classes", NET),
+        prepare=lambda: saved(network(1, 1)),
+    ),
     build(3, "the model 'net' has 2 inputs", NET, prepare=lambda: saved(network(inputs=2)), id="two inputs"),
     build(
         *(3, "the profile 2,8,16@1,1,8 starts at 2x2, net needs at least 3x3", NET, "--profile", "2-16"),

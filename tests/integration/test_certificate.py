@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from convert_models import CASES, with_weights
+from convert_models import CASES, conv, head, image, with_weights
 from keras import layers
 
 from fcnship.errors import ModelRefused, UsageError
-from fcnship.graph.convert import convert
+from fcnship.graph.convert import convert, convert_with_record
 from fcnship.sizes import Size
 from fcnship.verify.certificate import Certificate, prove
 from fcnship.verify.larger import MOST_CELLS
@@ -43,6 +43,35 @@ def test_valid_padding_every_cell_equals_its_crop(name: str) -> None:
         assert check.free_why == () or name in ("depthwise", "separable")
     assert sum(check.free_compared for check in certificate.larger) == 0
     json.dumps(certificate.as_json(), allow_nan=False)
+
+
+def augmented() -> Any:
+    x = start = image()
+    for layer in (layers.RandomFlip(), layers.RandomRotation(0.2), layers.RandomZoom(0.2)):
+        x = layer(x)
+    x = layers.MaxPooling2D()(conv()(layers.GaussianNoise(0.5)(layers.RandomContrast(0.5)(x))))
+    return keras.Model(start, head(x))
+
+
+def spectral_normalization() -> Any:
+    start = image()
+    x = layers.MaxPooling2D()(layers.SpectralNormalization(conv(), name="spectral")(start))
+    return keras.Model(start, head(x))
+
+
+@pytest.mark.parametrize("build", [augmented, spectral_normalization])
+def test_what_works_in_training_alone_does_nothing_to_a_larger_image(build: Any) -> None:
+    original = with_weights(build())
+    certificate = prove(original, convert(original))
+    assert certificate.proved, certificate.reasons
+    assert all(check.must_compared == min(check.must, MOST_CELLS) > 1 for check in certificate.larger)
+
+
+def test_the_record_tells_that_spectral_normalization_is_gone() -> None:
+    changes = convert_with_record(spectral_normalization()).changes
+    assert [change.after for change in changes if change.layer == "spectral"] == [
+        "removed: the layer in it goes on with its weights"
+    ]
 
 
 @pytest.mark.parametrize("name", PADDED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import onnxruntime
 import pytest
 from builds import TINY, built, fcnship, read, records, redone
 
+from fcnship import api
+from fcnship.errors import DataRefused
 from image_folders import folder_of, picture, saved
 
 SIZES = ((12, 16), (20, 20), (30, 40), (9, 60))
@@ -89,6 +92,47 @@ def test_the_network_takes_any_size_of_the_profile(run: Path) -> None:
     for height, width in ((8, 8), (32, 9), (17, 30)):
         (scores,) = session.run(None, {"image": np.zeros((1, 3, height, width), np.float32)})
         assert scores.shape == (1, 2)
+
+
+def test_files_are_compared_on_a_folder_with_bad_images(run: Path, folder: Path) -> None:
+    files = (run / "keras" / "model.keras", run / "onnx" / "fp32.onnx")
+    with pytest.raises(DataRefused, match=r"birds has 2 files that cannot be used: train/bird/empty\.jpg"):
+        api.validate(*files, profile="8-16", data=folder / "birds")
+    report = api.validate(*files, profile="8-16", data=folder / "birds", skip_bad=True).report
+    assert report is not None
+    assert (report["data"]["name"], report["data"]["test"], report["data"]["skipped"]) == ("birds", 8, 2)
+    assert report["data"]["skipped_files"][0]["path"] == "train/bird/empty.jpg"
+    told = "birds: 2 files are left out, first train/bird/empty.jpg, which is empty (0 bytes)"
+    assert told in report["warnings"]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, saving
+def test_a_conversion_is_proved_on_a_folder_with_bad_images(folder: Path) -> None:
+    import keras
+    from keras import layers
+
+    image = keras.Input((12, 12, 3))
+    scores = layers.Dense(2, activation="softmax")(layers.Flatten()(layers.Conv2D(4, 3)(image)))
+    keras.Model(image, scores, name="dense").save(folder / "dense.keras")
+    words = ("convert", "dense.keras", "-o", "fcn.keras", "--prove", "--data", "birds")
+    refused = fcnship(*words, cwd=folder)
+    assert refused.returncode == 3
+    assert "add --skip-bad, which goes on without them" in refused.stderr
+    done = built(*words, "--skip-bad", "--fit", "letterbox", "--json", cwd=folder)
+    facts = json.loads(done.stdout)
+    assert facts["certificate"]["verdict"] == "proved"
+    assert facts["certificate"]["images"]["real"] == 8
+    assert facts["notes"] == [
+        "birds: 2 files are left out, first train/bird/empty.jpg, which is empty (0 bytes)"
+    ]
+
+
+def test_too_few_images_to_calibrate_are_told_before_the_training(folder: Path) -> None:
+    words = ("--skip-bad", "--precision", "fp32,int8", "--name", "few")
+    refused = fcnship(*BUILD, *words, cwd=folder)
+    assert refused.returncode == 3
+    assert "the calibration part of birds has 20 different ones" in refused.stderr
+    assert list(records(folder / "artifacts" / "few")) == ["train"]
 
 
 def test_nothing_is_built_again_and_a_changed_image_is_noticed(run: Path, folder: Path) -> None:

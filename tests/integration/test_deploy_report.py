@@ -6,8 +6,10 @@ import copy
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,15 @@ def test_two_devices_behind_one_name(done: Deployed, run: Path) -> None:
     assert [row["host"] for row in report_of(run)["devices"]] == ["orin", "orin:2222", "orin:2223"]
     variants = [row["variant"] for row in report_of(run)["variants"]]
     assert len(set(variants)) == len(variants)
+
+
+def test_deploys_to_several_devices_at_once(done: Deployed, run: Path) -> None:
+    """Each waits for its turn at the report: none is told that the run is in use."""
+    found = [{**done.again.as_json(), "port": port} for port in (2222, 2223, 2224)]
+    with ThreadPoolExecutor(len(found)) as pool:
+        assert set(pool.map(partial(keep_device_results, run), found)) == {run / "report.json"}
+    hosts = ["orin", "orin:2222", "orin:2223", "orin:2224"]
+    assert [row["host"] for row in report_of(run)["devices"]] == hosts
 
 
 def test_a_damaged_run_that_nobody_named_is_no_bar(done: Deployed) -> None:

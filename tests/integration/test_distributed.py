@@ -19,7 +19,7 @@ from builds import command, fcnship, files, read
 from trainings import recipe, weights
 
 from fcnship.runs import named_session, options_from
-from fcnship.stages.fitted import kept_inputs
+from fcnship.stages.fitted import aside, kept_inputs
 from fcnship.stages.train import Train
 from fcnship.training.cluster import Cluster
 from fcnship.training.keeper import CHECKPOINT
@@ -133,6 +133,19 @@ def test_two_machines_lose_each_other_and_end_as_one(alone: Path, tmp_path: Path
     assert_alike(run, alone)
 
 
+def test_one_that_ends_before_the_first_step(tmp_path: Path) -> None:
+    """They have joined, and tell each other the first weights. TensorFlow had taken SIGTERM for itself."""
+    at = addresses()
+    chief, other = (started(tmp_path, at, index) for index in (0, 1))
+    assert chief.stderr
+    assert any("training stateful" in line for line in chief.stderr)
+    chief.send_signal(signal.SIGTERM)
+    code, _, err = ended(other)
+    assert (code, ended(chief)[0]) == (9, 143), err
+    assert f"fcnship: worker 0 ({at[0]}) ended or cannot be reached any more" in err
+    assert "Traceback" not in err
+
+
 def assert_alike(run: Path, alone: Path) -> None:
     """The losses of each point of the history, and the weights, but for rounding."""
     history, expected = (read(folder / "keras/history.json") for folder in (run, alone))
@@ -167,12 +180,20 @@ def test_one_that_fails_when_all_have_met_is_not_waited_for_without_end(
     session = named_session(options_from(tmp_path / "0/stateful.py", {"profile": "8-16"}), None)
     meet(Cluster(addresses=tuple(at), index=1), kept_inputs(Train().inputs(session)))
     code, out, err = ended(chief)
-    assert (code, out) == (-signal.SIGKILL, "")
+    assert (code, out) == (9, "")
     assert err.endswith(
         f"fcnship: TensorFlow could not join {at[1]} within 6 s\n"
         "  cause: one of them failed just after all had met, or a firewall is between them\n"
         "  next:  look at what it said, then start the same command on all machines again\n"
     )
+
+
+def test_who_trains_along_loads_the_data_once(tmp_path: Path) -> None:
+    (tmp_path / "stateful.py").write_text(recipe(STEPS), encoding="utf-8")
+    session = named_session(options_from(tmp_path / "stateful.py", {"profile": "8-16"}), None)
+    other = aside(session, tmp_path / "other")
+    assert other.data is session.data
+    assert other.workspace.root == tmp_path / "other/stateful"
 
 
 def test_a_wrong_tf_config_is_refused_before_anything_else(tmp_path: Path) -> None:

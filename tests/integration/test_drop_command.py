@@ -82,7 +82,11 @@ def commands(readme: str) -> list[str]:
     return [textwrap.dedent(block) for block in blocks]
 
 
-def test_the_readme_s_own_checks_find_what_is_changed(small_run: Path, tmp_path: Path) -> None:
+def test_the_readme_s_own_checks_find_what_is_changed(
+    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Followed word by word, the device takes the drop afterwards."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     folder = drop(small_run, tmp_path / "drop", sign=key).path
@@ -93,10 +97,11 @@ def test_the_readme_s_own_checks_find_what_is_changed(small_run: Path, tmp_path:
         done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout
 
-    (folder / "allowed_signers").write_text(
+    (tmp_path / "allowed_signers").write_text(
         f"maker {(tmp_path / 'key.pub').read_text(encoding='utf-8')}", encoding="utf-8"
     )
     assert answer(signature)[0] == 0
+    assert verify_drop(folder, tmp_path / "allowed_signers").signer == "maker"
     assert {line.split()[1] for line in answer(hashes)[1].splitlines()} == {"True"}
     (folder / "onnx" / "fp32.onnx").write_bytes(b"another")
     assert "onnx/fp32.onnx False" in answer(hashes)[1].splitlines()

@@ -37,8 +37,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 # Nobody listens on port 9: with this proxy there is no network, wherever the test runs.
 NOBODY = "http://127.0.0.1:9"
 GOES_ON = (
-    "  next:  run the same command again: it goes on from the last finished stage, "
-    "a training from its last checkpoint\n"
+    "  next:  run the same command again: it goes on from the last finished stage,\n"
+    "         a training from its last checkpoint\n"
 )
 
 

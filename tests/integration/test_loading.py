@@ -73,7 +73,11 @@ def test_a_whole_file_loads_as_the_same_function(saved, capfd):
 def test_a_path_that_does_not_exist(tmp_path):
     with pytest.raises(UsageError) as caught:
         load_model(tmp_path / "no.keras")
-    assert str(caught.value) == f"{tmp_path / 'no.keras'}: no such file\n  next:  check the path"
+    assert str(caught.value) == (
+        f"{tmp_path / 'no.keras'}: no such file\n"
+        "  cause: the path is misspelt, or relative to another folder\n"
+        "  next:  name a .keras or .h5 file that is there"
+    )
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
@@ -145,6 +149,30 @@ def test_weights_that_do_not_fit(saved):
     assert error.cause
 
 
+def _used_inside_another_and_outside() -> Any:
+    start = keras.Input((None, None, 4))
+    block = keras.Model(start, conv(padding="same", name="kernel")(start), name="block")
+    around = keras.Model(start, layers.ReLU()(block(start)), name="around")
+    whole = image(8)
+    return with_weights(keras.Model(whole, head(block(around(conv()(whole)))), name="net"))
+
+
+def test_a_model_used_inside_another_and_outside_is_told_by_name(tmp_path):
+    _used_inside_another_and_outside().save(tmp_path / "model.keras")
+    error = _refusal(tmp_path / "model.keras")
+    assert error.what == f"{tmp_path / 'model.keras'} has no weights for layer 'kernel' at one of its places"
+    assert error.cause is not None
+    assert error.cause.startswith("Functional 'block' is used in two models")
+    assert "model.save('model.h5')" in error.next
+
+
+def test_the_way_out_of_that_is_one(tmp_path):
+    model, path = _used_inside_another_and_outside(), tmp_path / "model.h5"
+    model.save(path)
+    batch = np.random.default_rng(0).normal(size=(2, 8, 8, 2)).astype("float32")
+    assert np.array_equal(np.asarray(model(batch)), np.asarray(load_model(path)(batch)))
+
+
 def test_a_trained_size_that_pools_to_zero(tmp_path):
     path = tmp_path / "model.keras"
     _model().save(path)
@@ -177,6 +205,13 @@ def test_custom_objects_are_refused_by_name(tmp_path, name):
     assert "custom object" in error.what
     assert "Doubled ('mine')" in error.what
     assert type(load_model(path, trust=True).get_layer("mine")) is Doubled
+
+
+def test_a_class_of_the_script_itself_is_refused_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(Doubled, "__module__", "__main__")  # Keras writes no module then
+    _model(Doubled(name="mine")).save(tmp_path / "model.keras")
+    error = _refusal(tmp_path / "model.keras")
+    assert error.what == f"{tmp_path / 'model.keras'} holds custom object Doubled ('mine'), which is code"
 
 
 def test_a_file_is_checked_before_tensorflow_is_imported(tmp_path):

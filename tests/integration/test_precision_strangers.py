@@ -117,7 +117,7 @@ def test_one_image_again_and_again_is_not_answered_with_fewer_images() -> None:
     recipe = CalibrationRecipe(path=Path("r.toml"), method=Method(), images=4)
     with pytest.raises(DataRefused) as refused:
         draw(recipe, data, [Profile.parse("8-16")])
-    assert refused.value.next == "give more training images: --data PATH.npz"
+    assert refused.value.next == "give more training images: --data, a folder or PATH.npz"
 
 
 def test_a_layer_named_without_the_model_that_it_is_in_is_found_for_the_message() -> None:

@@ -9,11 +9,12 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from builds import command, fcnship, files, read
-from trainings import Trained, batches, course, recipe, same_weights, trained
+from trainings import Trained, batches, course, network, recipe, same_weights, trained
 
 from fcnship.training.keeper import CHECKPOINT
 
@@ -34,6 +35,19 @@ def test_ctrl_c_leaves_a_checkpoint_of_its_step(step: int, undisturbed: Trained,
     gone_on = trained(tmp_path)
     assert gone_on == undisturbed
     assert gone_on.said == [f"goes on after step {step} of 60"]
+
+
+def test_between_two_of_an_optimiser_s_own_steps(tmp_path: Path) -> None:
+    """It adds up the gradients of several batches, and has some of them when it is stopped."""
+
+    def net() -> tuple[Any, Any]:
+        import keras
+
+        return network()[0], keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=4)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, stop_at=34, net=net)
+    assert trained(tmp_path, net=net) == trained(net=net)
 
 
 def test_stopped_again_and_again(undisturbed: Trained, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Specimen]:
 def gray(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of a gray network without padding, of total stride 2, for one image at a time."""
     folder = tmp_path_factory.mktemp("gray")
-    keras.utils.set_random_seed(0)  # of some weights all images are the same: no copy of such a network passes
+    keras.utils.set_random_seed(0)  # to some weights all images are the same, and no copy of them passes
     image = keras.Input((None, None, 1), name="image")
     x = layers.Conv2D(6, 3, strides=2, activation="relu", bias_initializer="ones")(image)
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(x))

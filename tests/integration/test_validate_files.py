@@ -19,7 +19,11 @@ from onnx import TensorProto, helper
 import fcnship
 from fcnship.errors import ArtifactError, FcnshipError, ModelRefused, ParityFailed, UsageError
 from fcnship.graph.onnx_export import export
+from fcnship.precision.activations import Activations
+from fcnship.precision.fp16 import narrowed
+from fcnship.precision.int8 import quantized
 from fcnship.reports.json_report import read_report
+from fcnship.verify.noise import MULTIPLE
 from fcnship.verify.reproducer import read_reproducer
 
 # Keras 3 hands variables to NumPy 2 in the old way.
@@ -150,6 +154,48 @@ def test_a_fixed_tolerance_is_used_and_told(files: Path, tmp_path: Path) -> None
     assert {row["tolerance"] for row in rows(run)} == {0.01}
     with pytest.raises(ParityFailed):
         fcnship.validate(files / "nchw.onnx", bad, profile="12-16", atol=1e-8)
+
+
+@pytest.fixture(scope="module")
+def narrow(files: Path) -> Path:
+    """``fp16.onnx`` and ``int8.onnx`` of the same network, beside the others."""
+    model = onnx.load(files / "nchw.onnx")
+    onnx.save(narrowed(model), files / "fp16.onnx")
+    rng, ranges = np.random.default_rng(0), {}
+    reader = Activations(model)
+    for _ in range(8):
+        for name, values in reader.of(rng.random((1, 20, 20, 1), np.float32)):
+            low, high = ranges.get(name, (0.0, 0.0))
+            ranges[name] = (min(low, float(values.min())), max(high, float(values.max())))
+    onnx.save(quantized(model, ranges), files / "int8.onnx")
+    return files
+
+
+@pytest.mark.parametrize("references", [["nchw.onnx"], ["model.keras"], ["model.keras", "nhwc.onnx"]])
+def test_narrow_files_are_held_to_what_their_steps_predict(narrow: Path, references: list[str]) -> None:
+    names = [*references, "fp16.onnx", "int8.onnx"]
+    run = fcnship.validate(*(narrow / name for name in names), profile="12-16", value_range=(0, 1))
+    assert run.report
+    assert run.report["tolerance"].endswith(
+        "; for FP16 and INT8 a multiple of how far the float32 network moves with rounding steps of that size"
+    )
+    shares: dict[str, list[float]] = {"onnx-fp16": [], "onnx-int8": []}
+    for row in rows(run):
+        if row["variant"] in shares:
+            shares[row["variant"]].append(row["tolerance"] / (row["noise_floor"] * MULTIPLE))
+    assert np.median(shares["onnx-fp16"]) < 2.0**13 / 2  # by the ratio of the steps alone it is 2**13
+    assert len(set(shares["onnx-int8"])) > 3  # and for INT8 2**16 everywhere
+
+
+def test_a_fault_below_the_steps_of_fp16_is_caught_where_the_float32_network_is_there(
+    narrow: Path, tmp_path: Path
+) -> None:
+    fault = faults.where_remainder_is(2, STRIDE, 3, 2e-3)
+    bad = faults.faulty(narrow / "fp16.onnx", fault, tmp_path / "bad.onnx")
+    run = fcnship.validate(narrow / "savedmodel", bad, profile="12-16")  # by the ratio of the steps alone
+    assert run.passed
+    with pytest.raises(ParityFailed):
+        fcnship.validate(narrow / "savedmodel", narrow / "nhwc.onnx", bad, profile="12-16")
 
 
 def test_a_stranger_s_names_and_another_data_order_do_not_matter(files: Path, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from builds import read
 
 import fcnship
-from fcnship.errors import ArtifactError, ParityFailed
+from fcnship.errors import ArtifactError, ParityFailed, UsageError
+from fcnship.events import Silence
 
 # Keras 3 hands variables to NumPy 2 in the old way.
 pytestmark = pytest.mark.filterwarnings(
@@ -43,6 +44,25 @@ def test_a_sound_run_reports_floors_tolerance_and_budget(tiny_folder: Path) -> N
     assert {row["before"] for row in report["budget"]} == {"keras", "savedmodel"}
     assert all(row["floors"] <= 16 and row["fault"] == "" for row in report["parity"])
     assert not (tiny_folder / "artifacts/tiny/reproduce").exists()
+
+
+class Steps(Silence):
+    """Counts the steps of a run."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        self.done += 1
+
+
+def test_a_misspelt_variant_is_told_before_anything_is_measured(tiny_copy: Path) -> None:
+    run, steps = tiny_copy / "artifacts/tiny", Steps()
+    before = read(run / "run.json")
+    with pytest.raises(UsageError, match="there is no variant 'onnx-fp23' to look into"):
+        fcnship.validate(run, attribute=True, variant=["onnx-fp23"], events=steps)
+    assert steps.done == 0
+    assert read(run / "run.json") == before
 
 
 def test_a_fault_is_shrunk_kept_and_seen_again_until_it_is_gone(tiny_copy: Path) -> None:

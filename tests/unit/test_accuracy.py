@@ -12,15 +12,8 @@ from fcnship.data.npz import Dataset, dataset_from_arrays
 from fcnship.runners import Unrunnable
 from fcnship.sizes import Profile, Size
 from fcnship.verify import accuracy
-from fcnship.verify.accuracy import (
-    accuracy_rows,
-    accuracy_sizes,
-    curve,
-    grid,
-    image_counts,
-    images_for,
-    scores_of,
-)
+from fcnship.verify.accuracy import accuracy_rows, image_counts, images_for, scores_of
+from fcnship.verify.accuracy_grid import accuracy_sizes, curve, grid
 
 
 def dataset(images: int) -> Dataset:

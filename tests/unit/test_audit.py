@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ import numpy as np
 import pytest
 from calibration_nets import TENSORS, small_net, values_of
 
-from fcnship.data import Dataset
+from fcnship.data import Dataset, find_data
 from fcnship.data.npz import dataset_from_arrays
 from fcnship.errors import DataRefused
 from fcnship.precision.calibrate import Calibrated, calibrate
 from fcnship.precision.calibration import CalibrationRecipe
 from fcnship.precision.coverage import cells_of, group_of
-from fcnship.precision.drawing import CalibrationImage, CalibrationSet, draw, spread_sizes
+from fcnship.precision.drawing import CalibrationImage, CalibrationSet, check_enough, draw, spread_sizes
 from fcnship.precision.methods import Method
 from fcnship.sizes import Profile, Size
+from image_folders import folder_of
 
 Array = np.ndarray[Any, Any]
 RANGE = (0.0, 1.0)
@@ -259,6 +261,32 @@ def test_too_little_data_is_refused(tmp_path: Path) -> None:
         "and the training part of made has 40 different ones\n"
         "  cause: the data set is small, or holds the same image many times\n"
         f"  next:  ask for fewer in a copy of {chosen.path}: images = 20"
+    )
+
+
+def test_a_small_calibration_part_is_used_to_its_last_image(tmp_path: Path) -> None:
+    """What is held out comes from the training part then: nothing of it has to be spared."""
+    data = dataclasses.replace(dataset(), x_calibration=dataset(10, seed=1).x_train)
+    chosen = recipe(tmp_path, images=11)
+    with pytest.raises(DataRefused) as caught:
+        check_enough(chosen, data)
+    assert caught.value.what == (
+        "the calibration recipe mine asks for 11 images and some to hold out, "
+        "and the calibration part of made has 10 different ones"
+    )
+    assert caught.value.next == f"ask for fewer in a copy of {chosen.path}: images = 10"
+    drawn = draw(recipe(tmp_path, images=10), data, PROFILES)
+    assert (len(drawn.images), len(drawn.held_out)) == (10, 40)
+
+
+def test_photos_larger_than_the_profile_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", {"train": 12, "test": 2}, sizes=((65, 20),))
+    data = find_data(str(folder)).load()
+    shutil.rmtree(folder)
+    with pytest.raises(DataRefused) as caught:
+        draw(recipe(tmp_path, sizes="data"), data, PROFILES)
+    assert caught.value.what == (
+        "calibration images have sizes that no profile takes: 65x20 lies outside 8-64"
     )
 
 

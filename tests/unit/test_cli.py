@@ -17,7 +17,15 @@ from fcnship.runs import Run
 from fcnship.version import __version__
 
 GOLDEN = Path(__file__).parents[1] / "data" / "help"
-COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]  # type: ignore[union-attr]
+COMMANDS = [
+    *(command.name or command.callback.__name__ for command in cli.app.registered_commands),  # type: ignore[union-attr]
+    *(
+        f"{group.name} {command.name}"
+        for group in cli.app.registered_groups
+        for command in group.typer_instance.registered_commands
+    ),  # type: ignore[union-attr]
+]
+NAMES = ["fcnship", *COMMANDS, *(str(group.name) for group in cli.app.registered_groups)]
 USED = "this command is used as: "
 
 
@@ -39,13 +47,17 @@ def helped(*words: str) -> str:
 
 
 def command_of(name: str) -> tuple[str, ...]:
-    return () if name == "fcnship" else (name,)
+    return () if name == "fcnship" else tuple(name.split())
 
 
-@pytest.mark.parametrize("name", ["fcnship", *COMMANDS])
+def golden(name: str) -> Path:
+    return GOLDEN / f"{name.replace(' ', '-')}.txt"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_help_is_the_golden_one(name: str) -> None:
     """FCNSHIP_UPDATE_GOLDEN=1 writes the files anew."""
-    path, text = GOLDEN / f"{name}.txt", helped(*command_of(name))
+    path, text = golden(name), helped(*command_of(name))
     if os.environ.get("FCNSHIP_UPDATE_GOLDEN") == "1":
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -54,12 +66,12 @@ def test_help_is_the_golden_one(name: str) -> None:
 
 
 def test_no_golden_help_is_left_over() -> None:
-    assert {path.stem for path in GOLDEN.glob("*.txt")} == {"fcnship", *COMMANDS}
+    assert {*GOLDEN.glob("*")} == {*map(golden, NAMES)}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_each_command_has_an_example(name: str) -> None:
-    assert f"Example: fcnship {name}" in (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+    assert f"Example: fcnship {name}" in golden(name).read_text(encoding="utf-8")
 
 
 def ran(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -106,6 +118,35 @@ def test_words_that_are_wrong(
     assert lines[2].endswith(" --help")
 
 
+def test_a_report_that_is_none_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two reports, which? And it can be written again only where its run lies beside it."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("mine", "other's"):
+        Path(folder).mkdir()
+        Path(folder, "report.json").write_text("{}", encoding="utf-8")
+    Path("other's", "run.json").touch()
+    code, out, err = ran(capsys, "diff", "mine", "other's")
+    assert (code, out) == (8, "")
+    assert err.startswith(
+        "fcnship: mine/report.json: this is not a valid fcnship.report/1: schema is missing\n"
+    )
+    assert err.endswith("  next:  name a report.json or a run folder of fcnship\n")
+    code, out, err = ran(capsys, "diff", "other's", "mine")
+    assert err.endswith("  next:  write it again: fcnship report 'other'\"'\"'s'\n")
+
+
+def test_two_forms_of_a_comparison_are_not_asked_for_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(capsys, "diff", "a", "b", "--json", "--markdown") == (
+        2,
+        "",
+        "fcnship: --markdown does not go with --json\n"
+        "  cause: one of them says how standard output is written\n"
+        "  next:  leave one of them out\n",
+    )
+
+
 @pytest.mark.parametrize("span", ["3", "a,b", "1,2,3", ","])
 def test_a_value_range_is_two_numbers(span: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ran(capsys, "build", "--value-range", span) == (
@@ -140,15 +181,15 @@ REFUSED = ModelRefused("no", cause="why", next="how")
             SystemExit(143),
             143,
             "fcnship: stopped by SIGTERM\n"
-            "  next:  run the same command again: it goes on from the last finished stage, "
-            "a training from its last checkpoint\n",
+            "  next:  run the same command again: it goes on from the last finished stage,\n"
+            "         a training from its last checkpoint\n",
         ),
         (
             KeyboardInterrupt(),
             130,
             "fcnship: stopped by Ctrl-C\n"
-            "  next:  run the same command again: it goes on from the last finished stage, "
-            "a training from its last checkpoint\n",
+            "  next:  run the same command again: it goes on from the last finished stage,\n"
+            "         a training from its last checkpoint\n",
         ),
     ],
     ids=repr,
@@ -246,3 +287,64 @@ def test_no_file_takes_a_closed_stream_s_place(tmp_path: Path) -> None:
     )
     done = shell(f'python -c "{code}" 2>&-', tmp_path)
     assert done.stdout == "True\n"
+
+
+# Sends Ctrl-C to itself when it comes to load a module, then runs ``fcnship --version``.
+STOPPED_AT = """
+import os, signal, sys
+
+class Presses:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+module, sys.argv[1:] = sys.argv[1], ["--version"]
+sys.meta_path.insert(0, Presses())
+from fcnship.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["fcnship.cli", "fcnship.api", "typer", "fcnship.cli_ship"])
+def test_ctrl_c_while_fcnship_is_loaded_is_no_traceback(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_AT, module], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_ctrl_c_while_a_command_line_is_parsed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "app", doing(KeyboardInterrupt()))
+    code, out, err = ran(capsys, "why")
+    assert (code, out) == (130, "")
+    assert err.startswith("fcnship: stopped by Ctrl-C\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("fcnship bu", ["build"]),
+        ("fcnship device ", ["add"]),
+        ("fcnship build --pr", ["--profile", "--precision"]),
+        ("fcnship build --fit ", ["bucket", "letterbox"]),
+        ("fcnship report ", []),  # a path: the shell's own completion
+    ],
+)
+def test_a_shell_completes(words: str, offered: list[str], tmp_path: Path) -> None:
+    asked = {
+        "_FCNSHIP_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "fcnship"],
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, offered, "")

@@ -42,7 +42,7 @@ def test_a_place_among_the_machines(
 ) -> None:
     found = cluster(jobs, kind, index)
     assert found == Cluster(addresses=addresses, index=place)
-    assert found.chief == (place == 0)
+    assert found and found.chief == (place == 0)
 
 
 @pytest.mark.parametrize(
@@ -148,11 +148,65 @@ def test_one_that_never_comes_is_named(addresses: tuple[str, ...], monkeypatch: 
     assert isinstance(outcomes[0], DeviceError)
     assert str(outcomes[0]) == (
         f"worker 2 ({addresses[2]}) did not come within 0.5 s\n"
-        "  cause: it was not started, has failed, or cannot be reached from here.\n"
+        "  cause: it was not started, has failed, has the index of another, or cannot be reached from here.\n"
         f"  next:  start the same command on all machines of TF_CONFIG; {WAIT} says how long one waits"
     )
     assert isinstance(outcomes[1], DeviceError)
     assert outcomes[1].what == f"worker 0 ({addresses[0]}) did not come within 0.5 s"
+
+
+def test_the_last_try_says_why_the_chief_is_not_there(
+    addresses: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WAIT, "0.5")
+    (absent,) = met(addresses, {1: INPUTS}).values()
+    assert absent
+    assert absent.cause == (
+        "it was not started, has failed, has the index of another, or cannot be reached from here "
+        "(Connection refused). Or, of the chief: its model is trained already"
+    )
+
+
+def test_somebody_else_at_the_chief_s_port_is_no_chief(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WAIT, "0.5")
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as free:
+        two = tuple(f"127.0.0.1:{port.getsockname()[1]}" for port in (server, free))
+        free.close()
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with server.accept()[0] as connection:
+                        connection.recv(4096)
+                        connection.sendall(b"[7]\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        (absent,) = met(two, {1: INPUTS}).values()
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(30)
+    assert isinstance(absent, DeviceError)
+    assert "(somebody else answers there)" in absent.cause
+
+
+def test_two_with_one_index_are_told(addresses: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On two machines each has the port for itself; here the second one's words are sent by hand."""
+    monkeypatch.setenv(WAIT, "5")
+    said: list[str] = []
+    outcomes: list[dict[int, FcnshipError | None]] = []
+    thread = threading.Thread(target=lambda: outcomes.append(met(addresses, {0: INPUTS, 1: INPUTS}, said)))
+    thread.start()
+    host, port = addresses[0].split(":")
+    with contextlib.ExitStack() as held:
+        # Those before the first of them came change nothing: each new one takes the place of the last.
+        while not any("two workers" in line for line in said):
+            try:
+                connection = held.enter_context(socket.create_connection((host, int(port))))
+            except ConnectionRefusedError:
+                continue
+            connection.sendall(json.dumps({"index": 1, "inputs": INPUTS}).encode() + b"\n")
+        thread.join(30)
+    assert said[0] == "two workers say that they are worker 1: the first to come is sent away"
 
 
 def test_one_that_left_again_is_missed(addresses: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,9 +242,9 @@ def test_another_training_is_refused(addresses: tuple[str, ...], monkeypatch: py
     monkeypatch.setenv(WAIT, "1")
     said: list[str] = []
     outcomes = met(addresses[:2], {0: INPUTS, 1: {**INPUTS, "data": "other"}}, said)
-    assert said == ["worker 1 wants another training: data differ. It is waited for"]
+    assert said == ["worker 1 wants another training: data differs. It is waited for"]
     assert isinstance(outcomes[1], UsageError)
-    assert outcomes[1].what == "this worker was asked for another training than the chief: data differ"
+    assert outcomes[1].what == "this worker was asked for another training than the chief: data differs"
     assert isinstance(outcomes[0], DeviceError)
 
 

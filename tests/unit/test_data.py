@@ -25,6 +25,8 @@ def not_found(text: str) -> FcnshipError:
 def test_built_in_sets_and_files_are_found(tmp_path: Path) -> None:
     path = tmp_path / "signs.npz"
     path.write_bytes(b"12345")
+    (tmp_path / "LOUD.NPZ").touch()
+    assert find_data(str(tmp_path / "LOUD.NPZ")) == NpzFile(tmp_path / "LOUD.NPZ")
     assert find_data("digits") == Digits()
     found = find_data(str(path))
     assert found == NpzFile(path)

@@ -210,6 +210,17 @@ def test_inputs_that_come_and_go_are_changes(bench: Bench, given: dict[str, str]
     assert [str(found) for found in changes_of(bench.a, bench.session)] == [change]
 
 
+def test_what_is_asked_for_no_more_hides_the_inputs_that_go_with_it(bench: Bench) -> None:
+    asked = {"asked for": "yes", "recipe": "5ab", "budget": "none"}
+    bench.a.given = asked
+    bench.drive()
+    bench.a.given = {"asked for": "no"}
+    assert bench.why()["a"] == ["asked for: yes -> no"]
+    bench.drive()
+    bench.a.given = asked
+    assert bench.why()["a"] == ["asked for: no -> yes"]
+
+
 def test_another_version_of_a_library_is_a_change(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.drive()
     real = metadata.version

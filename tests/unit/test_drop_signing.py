@@ -117,8 +117,14 @@ def test_what_is_no_key_or_open_to_others_is_refused(manifest: Path) -> None:
     junk = manifest.with_name("junk")
     junk.write_text("no key\n", encoding="utf-8")
     junk.chmod(0o600)
-    with pytest.raises(UsageError, match="ssh-keygen does not sign with"):
+    with pytest.raises(UsageError) as refused:
         sign(manifest, junk)
+    assert str(refused.value) == (
+        f"ssh-keygen does not sign with {junk}\n"
+        "  cause: it is no private key in OpenSSH's own form\n"
+        "  next:  give --sign one, like ~/.ssh/id_ed25519; a key in PEM form needs its public half beside "
+        f"it: ssh-keygen -y -f {junk} > {junk}.pub"
+    )
     key = key_at(manifest.with_name("key"))
     key.chmod(0o644)
     with pytest.raises(UsageError, match="may be read by others") as refused:

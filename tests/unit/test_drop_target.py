@@ -180,6 +180,22 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         raise AssertionError("never come to")
 
 
+@pytest.mark.parametrize("place", ["file/drop", "file/deeper/drop.tar", "n" * 300])
+def test_it_is_told_before_the_work_that_a_place_cannot_be_written(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UsageError, match="cannot write the drop") as refused:
+        check_target(tmp_path / place, "folder")
+    assert refused.value.cause == "something on the way to it is no folder, or its name is too long"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_it_is_told_before_the_work_that_a_folder_is_another_s(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(UsageError, match=r"cannot write the drop .*: Permission denied") as refused:
+        check_target(tmp_path / "deeper" / "drop", "folder")
+    assert refused.value.cause == "the disk is full, or the folder may not be written"
+
+
 @pytest.mark.parametrize("version", ["1.4.0", "2026.11.21", "v2_rc-1+build", ""])
 def test_versions_that_are_taken(version: str) -> None:
     check_version(version)

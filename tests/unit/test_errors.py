@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from fcnship import errors
-from fcnship.errors import FcnshipError
+from fcnship.driver import named
+from fcnship.errors import FcnshipError, UsageError
 
 CODES = {
     "FcnshipError": 1,
@@ -45,3 +49,15 @@ def test_each_branch_has_the_design_s_exit_code() -> None:
 def test_a_message_says_what_why_and_what_next(error: FcnshipError, text: str) -> None:
     assert str(error) == text
     assert error.args == ("it broke",)
+
+
+def test_a_name_that_is_not_utf_8_is_no_bug() -> None:
+    """TensorFlow's own calls encode a path strictly."""
+    stage: Any = SimpleNamespace(name="savedmodel")
+    with pytest.raises(UsageError) as caught, named(stage, ["train"]):
+        "out\udcff/run".encode()
+    assert str(caught.value) == (
+        "stage savedmodel cannot go on: a name is not UTF-8: 'out\\udcff/run'\n"
+        "  cause: a file or folder has a name of other bytes, or the locale is not one of UTF-8\n"
+        "  next:  rename it, or set a locale: export LC_ALL=C.UTF-8; finished stages are kept"
+    )

@@ -18,6 +18,10 @@ from fcnship.data.dataset import SHAPE_TOLERANCE
 from fcnship.data.image_folder import ImageFolder
 from fcnship.data.notes import notes_on, summary_of
 from fcnship.errors import DataRefused
+from fcnship.options import Fit
+from fcnship.precision.calibration import CalibrationRecipe
+from fcnship.precision.drawing import draw
+from fcnship.precision.methods import Method
 from fcnship.recipe import Augment, Recipe, Training
 from fcnship.sizes import Profile, Size
 from image_folders import folder_of, picture, saved
@@ -125,9 +129,34 @@ def test_images_are_not_distorted_beyond_the_tolerance(tmp_path: Path) -> None:
     made = batches(data, replace(TRAINING, any_shape=0.3))
     for images, _ in map(made, range(60)):
         for image in images[..., 0]:
-            rows, columns = (np.flatnonzero(image.max(axis=axis) > 0.5) for axis in (1, 0))
-            height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
-            assert abs(height - width) <= 2 + 0.1 * max(height, width)
+            assert is_round(image, SHAPE_TOLERANCE)
+
+
+@pytest.mark.parametrize("fit", ["bucket", "letterbox"])
+def test_what_is_measured_and_calibrates_is_not_distorted(fit: Fit, tmp_path: Path) -> None:
+    """At its own size an image is fed as it is, and at any other a disc stays a disc."""
+    folder = folder_of(
+        tmp_path / "discs", {"train": 12, "test": 3, "calibration": 8}, ((40, 40), (40, 80), (70, 40))
+    )
+    for path in folder.rglob("*.png"):
+        disc(path)
+    data = replace(find_data(str(folder), skip_bad=True).load(), fit=fit)
+    for place, pixels in enumerate(data.x_test):
+        own = Size(*pixels.shape[:2])
+        assert (data.at_size(data.x_test, [place], own, (0.0, 255.0))[0] == pixels).all()
+    sizes = (Size(64, 64), Size(30, 60), Size(64, 20), Size(41, 40))
+    measured = [data.at_size(data.x_test, range(len(data.x_test)), size, (0.0, 1.0)) for size in sizes]
+    few = CalibrationRecipe(path=tmp_path / "few.toml", method=Method(name="mse"), images=8)
+    calibrating = [image.fed((0.0, 255.0), (0.0, 1.0)) for image in draw(few, data, [PROFILE]).images]
+    for images in (*measured, *calibrating):
+        for image in images[..., 0]:
+            assert is_round(image, SHAPE_TOLERANCE if fit == "bucket" else 1.0)
+
+
+def is_round(image: np.ndarray, most_stretch: float) -> bool:
+    rows, columns = (np.flatnonzero(image.max(axis=axis) > 0.5) for axis in (1, 0))
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    return max(height, width) <= most_stretch * min(height, width) + 2
 
 
 def disc(path: Path) -> None:
@@ -136,7 +165,8 @@ def disc(path: Path) -> None:
 
     with Image.open(path) as image:
         width, height = image.size
-    number = int(path.stem) + (10 if "cat" in path.parts else 0)
+    number = int(path.stem) + (30 if "cat" in path.parts else 0)
+    number += {"train": 0, "test": 60, "calibration": 80}[path.parts[-3]]
     drawn = Image.new("L", (width, height), number)
     radius = min(width, height) // 2 - 2
     x, y = width // 2, height // 2

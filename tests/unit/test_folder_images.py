@@ -36,16 +36,17 @@ def first_of(folder: Path, image: Image.Image, name: str, **options: object) -> 
 # What can be read
 
 
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".JPG", ".jpeg", ".PNG"])
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".JPG", ".jpeg", ".PNG", ".jfif"])
 @pytest.mark.parametrize("colour", [False, True], ids=["grey", "colour"])
 def test_every_format_in_grey_and_in_colour(suffix: str, colour: bool, tmp_path: Path) -> None:
     image = picture(90, (20, 30), colour)
     options = {"lossless": True} if suffix == ".webp" else {"quality": 100, "subsampling": 0}
-    pixels = first_of(tmp_path, image, f"!{suffix}", **options)
+    kind = {"format": "JPEG"} if suffix == ".jfif" else {}
+    pixels = first_of(tmp_path, image, f"!{suffix}", **options, **kind)
     grey_webp = suffix == ".webp" and not colour  # WebP has no grey
     assert pixels.shape == (20, 30, 3 if colour or grey_webp else 1)
     expected = np.asarray(image.convert("RGB") if pixels.shape[2] == 3 else image).reshape(pixels.shape)
-    assert np.abs(pixels.astype(int) - expected).max() <= (6 if suffix in (".JPG", ".jpeg") else 0)
+    assert np.abs(pixels.astype(int) - expected).max() <= (6 if suffix in (".JPG", ".jpeg", ".jfif") else 0)
 
 
 def test_one_colour_image_makes_a_set_of_colour(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_what_is_transparent_lies_on_white_and_is_told(tmp_path: Path) -> None:
     assert (pixels[2, 3], pixels[2, 4], pixels[0, 0]) == (10, 127, 255)
     data = load(tmp_path)
     assert data.facts == {"transparent": 1}
-    assert f"{tmp_path.name}: 1 images are transparent in places and lie on white" in notes_on(
+    assert f"{tmp_path.name}: 1 image is transparent in places: white is put behind" in notes_on(
         data, [Profile.parse("8-64")]
     )
     opaque = picture(5, colour=True).convert("RGBA")
@@ -190,6 +191,14 @@ def cut(path: Path) -> None:
     path.write_bytes(stored.getvalue()[: len(stored.getvalue()) // 2])
 
 
+def spoilt(path: Path) -> None:
+    """Whole by its length, and with a wrong byte among its pixels."""
+    picture(3, (60, 60), colour=True).save(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
 def white_on_nothing(path: Path) -> None:
     image = Image.new("RGBA", (8, 8), (255, 255, 255, 0))
     image.putpixel((1, 1), (255, 255, 255, 255))
@@ -201,7 +210,7 @@ BAD = [
     ("a.jpg", lambda path: path.write_text("hello"), "is no PNG, JPEG, BMP or WebP image"),
     ("a.png", lambda path: picture(1).save(path, "GIF"), "is no PNG, JPEG, BMP or WebP image"),
     ("a.gif", lambda path: picture(1).save(path), "is no PNG, JPEG, BMP or WebP image by its name"),
-    ("Thumbs.db", lambda path: path.write_bytes(b"x"), "is no PNG, JPEG, BMP or WebP image by its name"),
+    ("a.tiff", lambda path: picture(1).save(path), "is no PNG, JPEG, BMP or WebP image by its name"),
     ("a.webp", animated, "is animated (3 frames)"),
     ("a.png", animated, "is animated (3 frames)"),
     ("a.png", lambda path: png(path, 16, 0, 2), "has 16 bits a channel or more"),
@@ -209,6 +218,7 @@ BAD = [
     ("a.png", lambda path: png(path, 16, 6, 8), "has 16 bits a channel or more"),
     ("a.png", bomb, "is too large: "),
     ("a.png", cut, "cannot be decoded: "),
+    ("a.png", spoilt, "cannot be decoded: "),
     ("a.jpg", cut, "cannot be decoded: "),
     ("a.webp", cut, "cannot be decoded: "),
     ("a.bmp", cut, "cannot be decoded: "),
@@ -227,7 +237,7 @@ def test_a_bad_file_is_named(name: str, make: Callable[[Path], object], why: str
         load(tmp_path)
     assert caught.value.what.startswith(f"{tmp_path} has 1 file that cannot be used: train/cat/{name} {why}")
     assert caught.value.exit_code == 3
-    assert caught.value.next == "mend them or take them out; fcnship build --skip-bad goes on without them"
+    assert caught.value.next == "mend them or take them out; or add --skip-bad, which goes on without them"
     data = load(tmp_path, skip_bad=True)
     assert (len(data.x_train), data.facts["skipped"]) == (12, 1)
     assert data.facts["skipped_files"][0]["path"] == f"train/cat/{name}"

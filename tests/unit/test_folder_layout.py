@@ -11,7 +11,9 @@ import pytest
 
 from fcnship.data import Dataset, find_data
 from fcnship.data.image_folder import ImageFolder
+from fcnship.data.notes import notes_on
 from fcnship.errors import DataRefused
+from fcnship.sizes import Profile
 from image_folders import CLASSES, folder_of, picture, saved
 
 
@@ -109,6 +111,21 @@ def test_hidden_and_other_files_beside_the_classes_are_nothing(tmp_path: Path) -
     assert len(load(folder).x_train) == 12
 
 
+def test_what_systems_leave_behind_is_nothing(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, {"": 4})
+    for name in (
+        "cat/Thumbs.db",
+        "cat/desktop.ini",
+        "Thumbs.db",
+        "__MACOSX/cat/._0.png",
+        "bird/@eaDir/x.jpg",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    data = load(folder)
+    assert (data.class_names, len(data.x_train) + len(data.x_test)) == (CLASSES, 8)
+
+
 def test_a_folder_beside_the_parts_is_told_as_not_used(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     saved(folder / "val" / "cat" / "1.png", picture(1))
@@ -159,6 +176,19 @@ def test_fewer_than_two_classes(classes: tuple[str, ...], has: str, tmp_path: Pa
     assert str(refusal(tmp_path)) == (
         f"{tmp_path} has {has}: at least two classes are needed\n"
         "  cause: each class of images has a folder of its own, and the folder's name is the class's\n"
+        "  next:  put the images into DIR/CLASS/ or into DIR/train/CLASS/ and DIR/test/CLASS/"
+    )
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_parts_of_other_names_are_no_classes(skip_bad: bool, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, {"Train": 2, "Test": 1})
+    with pytest.raises(DataRefused) as caught:
+        load(folder, skip_bad=skip_bad)
+    assert str(caught.value) == (
+        f"{folder} has no image in any folder of a class, but folders like Test/bird\n"
+        "  cause: the parts of a data set are called train, test and calibration, in small letters; or the "
+        "classes lie one folder deeper\n"
         "  next:  put the images into DIR/CLASS/ or into DIR/train/CLASS/ and DIR/test/CLASS/"
     )
 
@@ -244,6 +274,43 @@ def test_the_same_picture_in_two_parts_is_listed(tmp_path: Path) -> None:
         "  cause: accuracy and ranges would be measured on what was learnt; their pixels are equal, whatever "
         "the files are called\n"
         "  next:  leave each picture in one of train, test and calibration"
+    )
+
+
+def test_one_picture_twice_is_told_as_once(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    saved(folder / "test" / "cat" / "again.png", picture(7, bright=50))
+    assert "two parts, once: train/cat/1.png = test/cat/again.png" in refusal(folder).what
+
+
+def test_a_picture_in_two_classes_is_told_and_stays_in_one_part(tmp_path: Path) -> None:
+    """Whichever picture it is: the split never puts one copy into train and the other into test."""
+    whole = folder_of(tmp_path / "whole", {"": 6})
+    for number in range(6):
+        folder = tmp_path / str(number)
+        shutil.copytree(whole, folder)
+        shutil.copy(folder / "bird" / f"{number}.png", folder / "cat" / "x.png")
+        data = load(folder)
+        assert len(data.x_train) + len(data.x_test) == 13
+        assert np.bincount(data.y_test).min() >= 1
+        assert data.facts == {
+            "in_two_classes": 1,
+            "in_two_classes_files": [[f"bird/{number}.png", "cat/x.png"]],
+        }
+        assert notes_on(data, [Profile.parse("8-64")]) == [
+            f"{number}: 1 picture is in two classes, which cannot both be right; "
+            f"first bird/{number}.png = cat/x.png"
+        ]
+
+
+def test_a_class_that_links_to_another_is_told(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, {"train": 6, "test": 2})
+    for part in ("train", "test"):
+        (folder / part / "dog").symlink_to("cat")
+    data = load(folder)
+    assert data.facts["in_two_classes"] == 8
+    assert notes_on(data, [Profile.parse("8-64")])[0].startswith(
+        f"{folder.name}: 8 pictures are in two classes, which cannot both be right; first t"
     )
 
 

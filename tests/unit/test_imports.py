@@ -65,6 +65,16 @@ def test_the_package_offers_a_function_for_each_command() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
     assert commands <= set(fcnship.__all__)
     assert all(getattr(fcnship, name).__doc__ for name in commands)
+    assert set(fcnship.__all__) <= {*dir(fcnship)}
+
+
+def test_the_package_loads_its_functions_late_and_its_errors_with_it() -> None:
+    code = (
+        "import sys, fcnship; assert 'fcnship.api' not in sys.modules; "
+        "print(fcnship.errors.UsageError.exit_code, hasattr(fcnship, 'biuld')); "
+        "from fcnship import *; print(build.__module__, drop.__module__, Run.__module__)"
+    )
+    assert python(code) == "2 False\nfcnship.api fcnship.api_ship fcnship.runs\n"
 
 
 def test_no_module_takes_the_place_of_a_function() -> None:

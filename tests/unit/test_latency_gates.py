@@ -157,6 +157,16 @@ def test_unlike_timings_are_never_compared(change: Any, told: str) -> None:
     assert latency_warnings([], found) == [f"latency was not held against the baseline: {found['reason']}"]
 
 
+def test_timings_beside_other_programs_are_held_against_the_like_alone() -> None:
+    quiet = report(row("onnx-fp32", 0.3), other_load=0.02)
+    busy = report(row("onnx-fp32", 0.4), other_load=0.41)
+    told = "they were timed beside other programs that took 2% of the processors then and 41% now"
+    assert unlike(quiet, busy) == told
+    assert against_baseline(quiet, busy, None)["status"] == "skipped"
+    assert unlike(quiet, report(other_load=0.1)) == ""
+    assert unlike(busy, busy) == unlike(busy, report(other_load=None)) == unlike(report(), busy) == ""
+
+
 def test_a_report_that_does_not_say_how_it_was_timed_is_not_compared() -> None:
     before = report(row("onnx-fp32", 0.3))
     del before["timing"]

@@ -145,7 +145,20 @@ def test_from_python(clean: Path) -> None:
             "  cause: a target is what an ONNX file is checked for\n"
             "  next:  fcnship doctor --target rtx FILE.onnx\n",
         ),
-        (["none.onnx"], 2, "fcnship: none.onnx: no such file\n  next:  check the path\n"),
+        (
+            ["none.onnx"],
+            2,
+            "fcnship: none.onnx: no such file\n"
+            "  cause: its path is misspelt, or relative to another folder\n"
+            "  next:  name one, like artifacts/multiscale/onnx/fp32.onnx\n",
+        ),
+        (
+            ["."],
+            2,
+            "fcnship: . is a folder, not an ONNX file\n"
+            "  cause: one file is checked at a time\n"
+            "  next:  name one, like artifacts/multiscale/onnx/fp32.onnx\n",
+        ),
     ],
 )
 def test_wrong_words(
@@ -162,7 +175,7 @@ def test_wrong_words(
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="is a folder, not an ONNX file"):
         lint_file(tmp_path)
 
 

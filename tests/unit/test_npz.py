@@ -121,7 +121,7 @@ WITH_NAN[[2, 4], 1, 1] = np.nan, np.inf
         ),
         (
             {"x_train": PIXELS / 255},
-            "x_train is float32 with 1 channels, x_test uint8 with 1",
+            "x_train is float32 with 1 channel, x_test uint8 with 1",
             "the two were prepared in different ways",
         ),
         (
@@ -163,6 +163,27 @@ WITH_NAN[[2, 4], 1, 1] = np.nan, np.inf
 def test_arrays_that_are_refused(tmp_path: Path, arrays: dict[str, Any], what: str, cause: str) -> None:
     path = saved(tmp_path, **arrays)
     assert refusal(path) == f"{path}: {what}\n  cause: {cause}\n{AGAIN}"
+
+
+def test_channels_that_stand_first_are_told(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (6, 3, 28, 28), np.uint8)
+    path = saved(tmp_path, x_train=x, x_test=x[:3])
+    assert refusal(path) == (
+        f"{path}: x_train has the shape (6, 3, 28, 28): images 3 high with 28 channels\n"
+        "  cause: the channels stand before the rows (PyTorch's order)\n"
+        "  next:  put them last: numpy.moveaxis(x_train, 1, -1)"
+    )
+    assert read_npz(saved(tmp_path, x_train=x[:, :, :4], x_test=x[:3, :, :4]), "data").channels == 28
+
+
+def test_parts_of_two_scales_are_told(tmp_path: Path) -> None:
+    path = saved(tmp_path, x_train=PIXELS / 255.0, x_test=PIXELS[:3] / 1.0)
+    low, high = PIXELS.min(), PIXELS.max()
+    assert refusal(path) == (
+        f"{path}: x_train has values of {low / 255:g} to {high / 255:g}, "
+        f"x_test of {PIXELS[:3].min():g} to {PIXELS[:3].max():g}\n"
+        "  cause: one of the two was divided by 255, and the other was not\n" + AGAIN
+    )
 
 
 SAVE = "\n  next:  save it with numpy.savez_compressed: x_train, y_train, x_test, y_test"

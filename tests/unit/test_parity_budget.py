@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fcnship.reports.budget_summary import budget_summaries
+from fcnship.reports.budget_summary import budget_cells, budget_summaries
 from fcnship.reports.console import print_report
 from fcnship.reports.html import html_text
 from fcnship.reports.json_report import canonical_report
@@ -93,6 +94,13 @@ def test_every_renderer_tells_it(report: dict[str, Any]) -> None:
     assert "&lt;noise&gt;" in page
     assert "&lt;noise&gt;" in markdown
     assert page.count('class="plot wide"') == 4  # accuracy, latency, error and budget
+
+
+def test_a_step_that_takes_next_to_nothing_away_has_a_share_of_0() -> None:
+    (row, *_) = budget_rows(IMAGES, "keras", outputs(0, ["keras", "savedmodel", "onnx-fp32"]))
+    (summary, *_) = budget_summaries({"budget": [row]})
+    assert budget_cells(replace(summary, share=-0.004))[-1] == "0 %"
+    assert budget_cells(replace(summary, share=0.996))[-1] == "100 %"
 
 
 @pytest.fixture

@@ -118,6 +118,18 @@ FINE = "TRAINING = {'steps': 9, 'pixels': 4096, "
             "training",
             "TRAINING validation_share is 0.6, more than 0.5",
         ),
+        (FINE + "'growth': 1.5}", "training", "TRAINING growth is 1.5, more than 1.0"),
+        ("AUGMENT = {'shift': 3}", "augment", "AUGMENT shift is 3, more than 1.0"),
+        (
+            "AUGMENTATION = {'shift': 0.1}",
+            "augment",
+            "AUGMENTATION would not be used; did you mean AUGMENT?",
+        ),
+        (
+            "ARGUMENTS = {'filters': 3}\naugment = {'shift': 0.1}",
+            "augment",
+            "augment would not be used; did you mean AUGMENT?",
+        ),
         ("AUGMENT = ['rotate']", "augment", "AUGMENT is list, not dict"),
         (
             "AUGMENT = {'rotation': 5}",
@@ -151,6 +163,11 @@ def test_dataclasses_work_in_it(tmp_path: Path) -> None:
     assert recipe(tmp_path, text).module.A(3).x == 3
 
 
+def test_its_annotations_are_its_own(tmp_path: Path) -> None:
+    """Not texts, as in a file that begins with the __future__ of ours."""
+    assert recipe(tmp_path, "def f(x: int): ...\n").module.f.__annotations__ == {"x": int}
+
+
 def test_nothing_is_left_beside_it_and_a_quick_change_counts(tmp_path: Path) -> None:
     # Python's own cache of a module looks at whole seconds and at the length: both stay the same here.
     assert recipe(tmp_path, "SIZE = (1, 1)").size == Size(1, 1)
@@ -169,6 +186,16 @@ def test_it_cannot_take_the_whole_program_to_another_folder(
     monkeypatch.chdir(tmp_path)
     assert recipe(tmp_path, "import os\nos.chdir('/')\nSIZE = (1, 1)").size == Size(1, 1)
     assert Path.cwd() == tmp_path
+
+
+def test_a_module_beside_a_recipe_is_told_from_one_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "blocks.py").touch()
+    made = recipe(tmp_path, "from blocks.dense import head\n")
+    assert refusal(made, "module") == (
+        f"{made.path}, line 1: ModuleNotFoundError: No module named 'blocks'\n"
+        "  cause: a recipe is one file: what lies beside it is not imported, nor are its changes noticed\n"
+        "  next:  put what it takes from blocks into the recipe, or install blocks as a package"
+    )
 
 
 RAISED = (

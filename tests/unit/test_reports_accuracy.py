@@ -13,12 +13,13 @@ import pytest
 from rich.console import Console
 
 from fcnship.reports.accuracy_map import accuracy_maps
+from fcnship.reports.accuracy_text import curve_lines
 from fcnship.reports.console import print_report
 from fcnship.reports.html import html_text
 from fcnship.reports.junit import junit_text
 from fcnship.reports.markdown import markdown_text
 from fcnship.sizes import Profile, short
-from fcnship.verify.accuracy import accuracy_sizes, curve
+from fcnship.verify.accuracy_grid import accuracy_sizes, curve
 
 DATA = Path(__file__).parents[1] / "data" / "report"
 Report = dict[str, Any]
@@ -81,6 +82,12 @@ def test_each_profile_has_its_map_and_a_single_size_none() -> None:
     heights = [found.heights for found in accuracy_maps(report)]
     assert heights == [[28, 33, 40, 47, 56], [112, 133, 158, 188, 224]]
     assert accuracy_maps(measured("64")) == accuracy_maps(measured("64x32-64x128")) == []
+
+
+def test_profiles_that_overlap_have_each_a_map_without_holes() -> None:
+    found = accuracy_maps(measured("28-224", "64-112", "40x100-80x300"))
+    assert [len(each.rows) for each in found] == [25, 25, 25]
+    assert [(each.heights[0], each.widths[-1]) for each in found] == [(28, 224), (64, 112), (40, 300)]
 
 
 def test_the_page_draws_every_cell_and_marks_where_not_to_use_it() -> None:
@@ -149,3 +156,42 @@ def test_what_is_below_the_floor_fails_in_every_form() -> None:
     )
     assert cases["fcnship.accuracy.keras", "224x224"] is None
     assert "the floor" not in section(html_text(sample("pass")), "accuracy")
+
+
+def test_a_terminal_and_a_job_summary_have_the_curve_and_a_terminal_the_map() -> None:
+    report = sample("fail")
+    text, summary = text_of(report), markdown_text(report)
+    bars = ["  32x32   96.88 %  ########################        onnx-int8"]
+    bars += ["224x224   86.67 %  ###                             onnx-int8, do not use"]
+    for bar in bars:
+        assert bar in text.splitlines() and bar in summary.splitlines()
+    assert "   32  96.9   96.2   90.5*" in [line.rstrip() for line in text.splitlines()]
+    assert "* must not be used there" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_curve_in_letters_is_of_the_lowest_variant_and_says_what_fails() -> None:
+    report = measured("28-224", variants=("keras", "onnx-fp32"))
+    assert [line.split()[:3:2] for line in curve_lines(report)[1:3]] == [["28x28", "%"], ["36x36", "%"]]
+    assert curve_lines(report)[1].rstrip("#") == "  28x28   97.00 %  "
+    report["accuracy"][-1] |= {"accuracy": 0.5, "floor": 0.9, "passed": False}
+    assert curve_lines(report)[-1].split() == ["224x224", "50.00", "%", "onnx-fp32,", "below", "the", "floor"]
+    for row in report["accuracy"]:
+        row["accuracy"] = "nan"
+    assert curve_lines(report) == []
+    assert "Accuracy over image size" not in text_of(report)
+
+
+def test_a_variants_name_does_not_end_the_block_that_the_curve_is_in() -> None:
+    report = measured("28-224", variants=("keras", "```\n# onnx"))
+    report["accuracy"][-1]["accuracy"] = 0.5
+    block = markdown_text(report).partition("```text\n")[2].partition("\n```\n")[0]
+    assert "'''" in block and len(block.splitlines()) == 10
+
+
+@pytest.mark.parametrize("profile", ["64", "28x14-56x20", "64x32-64x128", "28x100-90x320"])
+def test_every_kind_of_profile_is_drawn_at_80_columns(profile: str) -> None:
+    report = measured(profile)
+    lines = text_of(report).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert ("Accuracy over image size, the lowest of the variants" in text_of(report)) == (profile != "64")

@@ -50,6 +50,15 @@ def test_the_facts_of_the_data(data: dict[str, Any], rows: list[tuple[str, str]]
     assert data_rows(data) == rows
 
 
+def test_pictures_of_two_classes_are_counted() -> None:
+    twice = {
+        **FOLDER,
+        "in_two_classes": 2,
+        "in_two_classes_files": [["a/1.png", "b/1.png"], ["a/2.png", "b/3.png"]],
+    }
+    assert dict(data_rows(twice))["In two classes"] == "2 pictures, first a/1.png = b/1.png"
+
+
 def test_files_that_were_left_out_are_named_and_counted() -> None:
     bad = [{"path": f"cat/{number}.png", "reason": "is empty (0 bytes)"} for number in range(8)]
     named = "; ".join(f"cat/{number}.png is empty (0 bytes)" for number in range(5))

@@ -19,9 +19,9 @@ from fcnship.driver import Change
 from fcnship.explanation import Explanation
 from fcnship.graph.facts import ModelFacts
 from fcnship.graph.nodes import Axis, Network, Node
+from fcnship.narrator import Narrator
 from fcnship.runs import Run
 from fcnship.sizes import Profile
-from fcnship.terminal import Narrator
 from fcnship.workspace import StageRecord
 
 
@@ -72,6 +72,23 @@ def test_plain_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) 
     assert len(lines) == 5
 
 
+def test_what_comes_once_before_the_work_is_not_in_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that traced its graph for 16 s said of its first of 1300 steps: 20767 s left."""
+    narrator, text = narrated()
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    narrator.stage_started("train")
+    for seconds, done, total in ((16, 1, 1301), (26, 101, 1301), (40, 1, 4), (51, 3, 4)):
+        now[0] = seconds
+        narrator.progress(done, total, "x")
+    assert text.getvalue().splitlines() == [
+        "train      1 of 1301  x",
+        "train      101 of 1301  x  120 s left",
+        "train      1 of 4  x",  # another piece of the stage's work
+        "train      3 of 4  x  6 s left",
+    ]
+
+
 def test_a_terminal_gets_a_bar_that_goes_away() -> None:
     narrator, text = narrated(force_terminal=True)
     narrator.stage_started("train")
@@ -90,6 +107,7 @@ def test_a_dumb_terminal_gets_plain_lines(variable: dict[str, str], monkeypatch:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     narrator.stage_started("train")
+    narrator.progress(0, 100, "")
     now[0] = 30.0
     narrator.progress(50, 100, "loss 0.5")
     assert text.getvalue() == "train      50 of 100  loss 0.5  30 s left\n"
@@ -166,6 +184,17 @@ def test_an_explanation_shows_names_as_they_are(
     assert found["unserved"] == ["2x2"]
 
 
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_terminal_without_width_gets_words(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    terminal.show_changes({"train": []}, as_json=False)
+    assert capsys.readouterr().out == "train      unchanged\n"
+    terminal.show_explanation(explanation(), as_json=False)
+    assert "1,234" in capsys.readouterr().out
+
+
 def test_a_diagnosis_shows_problems_as_they_are(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,3 +264,20 @@ def test_a_reader_that_leaves_changes_neither_the_work_nor_the_exit_code(form: s
     assert b"Traceback" not in (done.stderr or b"")
     if closed == "stdout":
         assert done.stderr.endswith(b"fcnship: done all the same\n")
+
+
+SHOW = """
+from pathlib import Path
+from fcnship import terminal
+from fcnship.runs import Run
+terminal.show_run(Run(folder=Path("stra\\u00dfe"), stages=()), as_json=False)
+"""
+
+
+@pytest.mark.parametrize(
+    "few", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}]
+)
+def test_what_a_terminal_has_no_letters_for_is_written_out(few: dict[str, str]) -> None:
+    command = [sys.executable, "-c", SHOW]
+    done = subprocess.run(command, env={**os.environ, **few}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "Everything is in stra\\xdfe\n")

@@ -174,6 +174,15 @@ CANNOT = (
 )
 
 
+def test_a_read_only_run_is_not_answered_with_an_option_of_another_command(workspace: Workspace) -> None:
+    workspace.root.mkdir()
+    workspace.write_text("run.json", "{}")
+    workspace.root.chmod(0o555)
+    assert refusal(UsageError, workspace).endswith(
+        "  next:  change its permissions, or go on in a copy of it"
+    )
+
+
 def test_a_read_only_folder(workspace: Workspace) -> None:
     workspace.root.mkdir()
     workspace.root.chmod(0o555)
@@ -295,10 +304,8 @@ def artifact(**more: Any) -> dict[str, Any]:
         (run_of(ROW)[:-20], "Expecting ':' delimiter: line 1 column"),
         ("[]", NO_RECORDS),
         ("5", NO_RECORDS),
-        ("{}", "'schema' is missing"),
         ("[" * 100_000, NO_RECORDS),
         ("\xff", "'utf-8' codec can't decode byte 0xff in position 0"),
-        ('{"schema": "fcnship.run/2"}', "its schema is 'fcnship.run/2', this fcnship reads 'fcnship.run/1'"),
         ('{"schema": "fcnship.run/1"}', "'stages' is missing"),
         (run_of(5), NO_RECORDS),
         (run_of(stages=None), NO_RECORDS),
@@ -326,6 +333,41 @@ def test_a_damaged_run_json(workspace: Workspace, text: str, what: str) -> None:
     assert str(caught.value).endswith(
         "\n  cause: it was cut off, edited or written by another program"
         f"\n  next:  remove it and build again: rm {path}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"schema": "fcnship.run/2"}', "its schema is 'fcnship.run/2', this fcnship reads 'fcnship.run/1'"),
+        ('{"schema": "mlflow"}', "its schema is 'mlflow', this fcnship reads 'fcnship.run/1'"),
+        ("{}", "'schema' is missing"),
+    ],
+)
+def test_another_program_s_run_json_is_not_to_be_removed_lightly(
+    workspace: Workspace, text: str, what: str
+) -> None:
+    workspace.root.mkdir()
+    path = workspace.path("run.json")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ArtifactError) as caught:
+        workspace.records()
+    assert str(caught.value) == (
+        f"{path} is damaged: {what}\n"
+        "  cause: another program or another version of fcnship wrote it\n"
+        "  next:  name another run folder, or give another --name or --out; remove it if nobody needs it"
+    )
+
+
+def test_a_run_json_below_a_file(workspace: Workspace) -> None:
+    """As with ``fcnship why --out FILE``."""
+    workspace.root.write_text("a file", encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        workspace.records()
+    assert str(caught.value) == (
+        f"cannot read {workspace.path('run.json')}: Not a directory\n"
+        "  cause: it belongs to somebody else, or something on the way to it is no folder\n"
+        "  next:  change its permissions, or name another run folder"
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image, Transpose
 
 Array = np.ndarray[Any, Any]
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 _ORIENTATION = 0x0112
 _PNG, _DEPTH_AT = b"\x89PNG\r\n\x1a\n", 24
@@ -60,6 +60,8 @@ def examined(path: Path) -> Picture:
         BadImage: it is empty, damaged, animated, too large, has 16 bits a channel or is in another format.
     """
     with _opened(path) as image:
+        # First of all: metadata of a PNG may stand at its end, and what is broken is passed over there.
+        image.load()
         orientation = _orientation(image)
         transparent = _shows_through(image)
         plain = _upright(_plain(image), orientation)

@@ -32,10 +32,11 @@ class ImageFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """The usable images, and what is wrong with each of the others."""
+    """The usable images, what is wrong with each of the others, and pictures that two classes have."""
 
     images: tuple[ImageFile, ...]
     bad: tuple[tuple[str, str], ...]
+    in_two_classes: tuple[tuple[str, str], ...] = ()
 
 
 def examine(folder: Path, listing: Listing, *, skip_bad: bool, progress: Progress) -> Examined:
@@ -59,7 +60,7 @@ def examine(folder: Path, listing: Listing, *, skip_bad: bool, progress: Progres
     images = _split(folder, images, listing.labels)
     _check_complete(folder, images, listing)
     _check_apart(folder, images)
-    return Examined(images=tuple(images), bad=tuple(bad))
+    return Examined(images=tuple(images), bad=tuple(bad), in_two_classes=_in_two_classes(images))
 
 
 def _verdicts(folder: Path, files: Sequence[Found]) -> Iterator[tuple[Found, Picture | str]]:
@@ -86,20 +87,21 @@ def _refused(folder: Path, bad: Sequence[tuple[str, str]]) -> DataRefused:
     return DataRefused(
         f"{folder} has {files} that cannot be used: {told}{more}",
         cause="an image is a PNG, JPEG, BMP or WebP file of 8 bits a channel with one picture in it",
-        next="mend them or take them out; fcnship build --skip-bad goes on without them",
+        next="mend them or take them out; or add --skip-bad, which goes on without them",
     )
 
 
 def _split(folder: Path, images: Iterable[ImageFile], labels: Sequence[str]) -> list[ImageFile]:
     """A fifth of each class is for testing: by the pictures' hashes, so that names and order do not matter.
 
-    Copies of a picture within a class stay together.
+    Copies of a picture stay together, in a class and over classes.
     """
     split = [image for image in images if image.part != WHOLE]
     by_class: dict[int, dict[str, list[ImageFile]]] = defaultdict(lambda: defaultdict(list))
     for image in images:
         if image.part == WHOLE:
             by_class[image.label][image.picture.sha256].append(image)
+    parts: dict[str, str] = {}
     for label, pictures in sorted(by_class.items()):
         if len(pictures) < 2:
             raise DataRefused(
@@ -108,12 +110,19 @@ def _split(folder: Path, images: Iterable[ImageFile], labels: Sequence[str]) -> 
                 cause="a fifth of each class is kept for testing",
                 next="give more images of this class, or train/ and test/ folders",
             )
-        order = sorted(pictures, key=lambda sha256: sha256_of_value(["split", sha256]))
-        tests = max(round(TEST_SHARE * len(order)), 1)
-        for place, sha256 in enumerate(order):
-            part = TEST if place < tests else TRAIN
-            split += [replace(image, part=part) for image in pictures[sha256]]
+        _share_out(pictures, parts)
+        for sha256, files in pictures.items():
+            split += [replace(image, part=parts[sha256]) for image in files]
     return sorted(split, key=lambda image: (image.label, image.path))
+
+
+def _share_out(pictures: Iterable[str], parts: dict[str, str]) -> None:
+    """Give each picture of a class its part; those that another class has too have theirs already."""
+    order = sorted(pictures, key=lambda sha256: sha256_of_value(["split", sha256]))
+    tests = max(round(TEST_SHARE * len(order)), 1)
+    tests -= sum(parts.get(sha256) == TEST for sha256 in order)
+    for place, sha256 in enumerate(one for one in order if one not in parts):
+        parts[sha256] = TEST if place < tests else TRAIN
 
 
 def _check_complete(folder: Path, images: Iterable[ImageFile], listing: Listing) -> None:
@@ -141,11 +150,30 @@ def _check_apart(folder: Path, images: Iterable[ImageFile]) -> None:
         if one in paths and other in paths
     ]
     if pairs:
-        told = ", ".join(f"{shown(one)} = {shown(other)}" for one, other in pairs[:_NAMED])
-        more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
+        times = "once" if len(pairs) == 1 else f"{len(pairs)} times"
         raise DataRefused(
-            f"{folder} has the same picture in two parts, {len(pairs)} times: {told}{more}",
+            f"{folder} has the same picture in two parts, {times}: {named_pairs(pairs)}",
             cause="accuracy and ranges would be measured on what was learnt; their pixels are equal, "
             "whatever the files are called",
             next="leave each picture in one of train, test and calibration",
         )
+
+
+def _in_two_classes(images: Iterable[ImageFile]) -> tuple[tuple[str, str], ...]:
+    """For each picture that has two labels, a file in each of two classes."""
+    first: dict[str, ImageFile] = {}
+    found: dict[str, tuple[str, str]] = {}
+    for image in images:
+        if image.part == CALIBRATION:
+            continue
+        sha256 = image.picture.sha256
+        other = first.setdefault(sha256, image)
+        if other.label != image.label:
+            found.setdefault(sha256, (other.path, image.path))
+    return tuple(found.values())
+
+
+def named_pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    """``a/1.png = b/2.png, ... and 3 more``."""
+    told = ", ".join(f"{shown(one)} = {shown(other)}" for one, other in pairs[:_NAMED])
+    return told + (f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else "")

@@ -16,6 +16,9 @@ from fcnship.machine import cores
 TRAIN, TEST, CALIBRATION = PARTS = ("train", "test", "calibration")
 WHOLE = "whole"
 _LAYOUT = "put the images into DIR/CLASS/ or into DIR/train/CLASS/ and DIR/test/CLASS/"
+_NESTED = "is a folder inside a class's folder"
+# What Windows, macOS and Synology leave in folders that were looked at or packed.
+_LITTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Listing:
 def listing_of(folder: Path) -> Listing:
     """List ``train/CLASS/``, ``test/CLASS/`` and ``calibration/``, or ``CLASS/`` where there are no parts.
 
-    Hidden files and folders are left out. Nothing is opened.
+    Hidden files and folders are left out, and what systems leave behind (Thumbs.db). Nothing is opened.
 
     Raises:
         DataRefused: a folder cannot be read; there are fewer than two classes; a part lacks a class.
@@ -98,10 +101,24 @@ def _digest(path: Path) -> str:
 def _without_parts(folder: Path, inside: Sequence[str]) -> Listing:
     classes = [name for name in inside if name != CALIBRATION]
     labels = _class_names(folder, classes)
-    files = [*_stray(folder), *_in_classes(folder, "", WHOLE, labels)]
+    in_classes = _in_classes(folder, "", WHOLE, labels)
+    _check_flat(folder, in_classes)
+    files = [*_stray(folder), *in_classes]
     if CALIBRATION in inside:
         files += _calibration(folder)
     return Listing(labels=labels, files=tuple(files), calibrates=CALIBRATION in inside)
+
+
+def _check_flat(folder: Path, files: Sequence[Found]) -> None:
+    """Folders that hold folders alone are no classes, but parts under other names, or one level too many."""
+    nested = [found.path for found in files if found.wrong == _NESTED]
+    if nested and len(nested) == len(files):
+        raise DataRefused(
+            f"{folder} has no image in any folder of a class, but folders like {shown(nested[0])}",
+            cause="the parts of a data set are called train, test and calibration, in small letters; "
+            "or the classes lie one folder deeper",
+            next=_LAYOUT,
+        )
 
 
 def _files(folder: Path, part: str, labels: Sequence[str]) -> list[Found]:
@@ -139,7 +156,7 @@ def _stray(folder: Path, part: str = "") -> list[Found]:
 
 def _wrong(entry: os.DirEntry[str]) -> str:
     if _is_folder(entry):
-        return "is a folder inside a class's folder"
+        return _NESTED
     if broken := _broken(entry):
         return broken
     if not entry.is_file():
@@ -161,13 +178,17 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """What is in a folder, hidden entries left out, by name."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+            return sorted((e for e in entries if not _is_hidden(e.name)), key=lambda e: e.name)
     except OSError as error:
         raise DataRefused(
             f"{folder} cannot be read: {error.strerror}",
             cause="you may not look into it, it is a link that leads nowhere, or the disk has a fault",
             next="make it readable, or take it out of the data",
         ) from None
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LITTER
 
 
 def _folders(folder: Path) -> list[str]:

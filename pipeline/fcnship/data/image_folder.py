@@ -76,6 +76,8 @@ class ImageFolder:
             "skipped_files": bad[:_MOST_LISTED],
             "transparent": sum(image.picture.transparent for image in found.images),
             "unused_folders": [shown(name) for name in self.listing.unused],
+            "in_two_classes": len(found.in_two_classes),
+            "in_two_classes_files": [list(map(shown, pair)) for pair in found.in_two_classes[:_MOST_LISTED]],
         }
         return {key: value for key, value in facts.items() if value}
 

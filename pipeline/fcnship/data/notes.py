@@ -46,6 +46,25 @@ def notes_on(data: Dataset, profiles: Sequence[Profile]) -> list[str]:
     """Lines on a folder of images: what was left out, and what lies on a background. None on arrays."""
     if not isinstance(data.x_train, FolderImages):
         return []
+    facts, lines = data.facts, left_out(data)
+    if twice := facts.get("in_two_classes"):
+        has = "1 picture is" if twice == 1 else f"{twice} pictures are"
+        first = " = ".join(facts["in_two_classes_files"][0])
+        lines.append(f"{data.name}: {has} in two classes, which cannot both be right; first {first}")
+    if transparent := facts.get("transparent"):
+        images = "1 image is" if transparent == 1 else f"{transparent} images are"
+        lines.append(f"{data.name}: {images} transparent in places: white is put behind")
+    outside = letterboxed(data, profiles) if data.bucketed else 0
+    if outside:
+        lines.append(
+            f"{data.name}: {outside} of {len(data.x_train)} training images have a shape that no profile "
+            "holds: they keep it, and lie on a background"
+        )
+    return lines
+
+
+def left_out(data: Dataset) -> list[str]:
+    """Lines on the files that ``--skip-bad`` left out, and on folders that are no part of the data."""
     facts, lines = data.facts, []
     if skipped := facts.get("skipped"):
         first = facts["skipped_files"][0]
@@ -53,14 +72,6 @@ def notes_on(data: Dataset, profiles: Sequence[Profile]) -> list[str]:
         lines.append(f"{data.name}: {files} left out, first {first['path']}, which {first['reason']}")
     if folders := facts.get("unused_folders"):
         lines.append(f"{data.name}: not used: {', '.join(folders)}")
-    if transparent := facts.get("transparent"):
-        lines.append(f"{data.name}: {transparent} images are transparent in places and lie on white")
-    outside = letterboxed(data, profiles) if data.bucketed else 0
-    if outside:
-        lines.append(
-            f"{data.name}: {outside} of {len(data.x_train)} training images have a shape that no profile "
-            "holds: they keep it, and lie on a background"
-        )
     return lines
 
 

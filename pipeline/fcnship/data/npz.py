@@ -13,10 +13,14 @@ import numpy as np
 from fcnship.data.dataset import Dataset
 from fcnship.errors import DataRefused
 from fcnship.machine import available_bytes
+from fcnship.wording import counted
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _MOST_CHANNELS = 64
 _MOST_CLASSES = 1 << 20
+_COLOURS = (1, 3, 4)  # channels that images have
+# Beyond so many times the other's span, 0-1 was mixed with 0-255.
+_SPANS_APART = 100
 # What a zip archive with a flipped bit, a password or an unknown compression raises.
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, RuntimeError)
 
@@ -100,10 +104,11 @@ def dataset_from_arrays(
             )
     if x_train.shape[3] != x_test.shape[3] or x_train.dtype != x_test.dtype:
         raise _refused(
-            f"{where}: x_train is {x_train.dtype} with {x_train.shape[3]} channels, "
+            f"{where}: x_train is {x_train.dtype} with {counted(x_train.shape[3], 'channel')}, "
             f"x_test {x_test.dtype} with {x_test.shape[3]}",
             cause="the two were prepared in different ways",
         )
+    _check_alike(where, x_train, x_test)
     _check_classes(where, y_train, y_test)
     return Dataset(
         name=name,
@@ -113,6 +118,17 @@ def dataset_from_arrays(
         y_test=y_test,
         value_range=value_range or _range_of(x_train, f"{where}: x_train"),
     )
+
+
+def _check_alike(where: str, x_train: np.ndarray[Any, Any], x_test: np.ndarray[Any, Any]) -> None:
+    """Both parts have values of one scale."""
+    train, test = (float(x.max()) - float(x.min()) for x in (x_train, x_test))
+    if train and test and not 1 / _SPANS_APART < test / train < _SPANS_APART:
+        ends = [f"{x.min():g} to {x.max():g}" for x in (x_train, x_test)]
+        raise _refused(
+            f"{where}: x_train has values of {ends[0]}, x_test of {ends[1]}",
+            cause="one of the two was divided by 255, and the other was not",
+        )
 
 
 def _images(x: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
@@ -125,6 +141,12 @@ def _images(x: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
             f"{where} has the shape {x.shape}",
             cause="it must be (images, height, width) or (images, height, width, channels), "
             f"with at least one image and at most {_MOST_CHANNELS} channels",
+        )
+    if x.shape[1] in _COLOURS and x.shape[3] not in _COLOURS and min(x.shape[2:]) > max(_COLOURS):
+        raise _refused(
+            f"{where} has the shape {x.shape}: images {x.shape[1]} high with {x.shape[3]} channels",
+            cause="the channels stand before the rows (PyTorch's order)",
+            next=f"put them last: numpy.moveaxis({where.rpartition(' ')[2]}, 1, -1)",
         )
     if x.dtype == np.uint8:
         return x
@@ -185,5 +207,5 @@ def _range_of(x: np.ndarray[Any, Any], where: str) -> tuple[float, float]:
     return low, high
 
 
-def _refused(what: str, cause: str) -> DataRefused:
-    return DataRefused(what, cause=cause, next="make the arrays again and save them anew")
+def _refused(what: str, cause: str, next: str = "make the arrays again and save them anew") -> DataRefused:
+    return DataRefused(what, cause=cause, next=next)

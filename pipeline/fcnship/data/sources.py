@@ -197,7 +197,7 @@ def _found(text: str, skip_bad: bool) -> Source:
     path = Path(text)
     if text and path.is_dir():
         return ImageFolder(path, skip_bad)
-    if path.is_file() and path.suffix == ".npz":
+    if path.is_file() and path.suffix.lower() == ".npz":
         return NpzFile(path)
     if path.is_file():
         raise DataRefused(

@@ -204,6 +204,9 @@ class _Forward(io.RawIOBase):
         if whence > 1 or target < self._at - len(self._last):
             raise tarfile.ReadError("a member begins before its header")
         self._stepped = False
+        if self._most is None and target > self._at:  # not compressed: what is skipped need not be read
+            self._file.seek(target - self._at, os.SEEK_CUR)
+            self._at, self._last = target, b""
         while self._at < target:
             if not self.take(min(target - self._at, _CHUNK)):
                 break

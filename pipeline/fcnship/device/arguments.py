@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from fcnship.errors import UsageError
 
 # A command takes its arguments, tells a person what it does, and gives the facts that its JSON holds.
 Command = Callable[[argparse.Namespace], dict[str, Any]]
+_RELEASE = re.compile("[0-9a-f]{64}", re.ASCII)
 EPILOG = "Each command prints one JSON object on standard output, and text for a person on standard error."
 
 
@@ -54,9 +56,20 @@ def add_drop(parser: argparse.ArgumentParser) -> None:
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
-    """The store."""
+    """The store: by default the one that this program is live in."""
     text = "where releases are kept (default: %(default)s)"
-    parser.add_argument("--root", metavar="DIR", type=path, default=DEFAULT_ROOT, help=text)
+    parser.add_argument("--root", metavar="DIR", type=path, default=own_root(Path(sys.argv[0])), help=text)
+
+
+def own_root(program: Path) -> Path:
+    """The store that a program lies in as a part of a release: ``~/store/current/fcnship-device rollback`` is
+    not to change another one. /data/fcnship for a program that lies elsewhere, as on a stick.
+    """
+    release = program.resolve().parent
+    root = release.parent.parent
+    if release.parent.name != "releases" or not _RELEASE.fullmatch(release.name):
+        return DEFAULT_ROOT
+    return DEFAULT_ROOT if root == DEFAULT_ROOT.resolve() else root
 
 
 def add_signers(parser: argparse.ArgumentParser) -> None:

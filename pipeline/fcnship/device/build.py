@@ -143,8 +143,8 @@ def main() -> int:
     """Read the request, write the plan and the facts. 3: TensorRT refused. 5: a file could not be written."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     _end_with(request.get("parent"))
-    if request["flavour"] == "tensorrt_rtx":
-        os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # read once, when polygraphy is imported
+    # Read once, when polygraphy is imported; what the user's own environment says of it does not count.
+    os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1" if request["flavour"] == "tensorrt_rtx" else "0"
     from polygraphy.exception import PolygraphyException
 
     cache = request.get("timing_cache")

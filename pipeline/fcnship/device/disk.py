@@ -1,4 +1,4 @@
-"""What a disk or its permissions say, as errors with an exit code."""
+"""What a disk, its permissions or the memory say, as errors with an exit code."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from fcnship.errors import EnvironmentLacks, FcnshipError, UsageError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
-_BROKEN = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
+_BROKEN = (errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENODEV, errno.ENXIO, errno.ESTALE)
 
 
-def of_disk(error: BaseException, root: Path | None = None) -> FcnshipError | None:
-    """The error that a person is shown for one of the system's; None for what is no disk's."""
+def of_system(error: BaseException, root: Path | None = None) -> FcnshipError | None:
+    """The error that a person is shown for one of the system's; None for what is none of its."""
+    if isinstance(error, MemoryError):
+        return EnvironmentLacks(
+            "there is too little memory",
+            cause="other programs hold it, or this one may take little (ulimit -v)",
+            next="stop other programs and run the command again",
+        )
     if not isinstance(error, OSError):
         return None
     place = os.fsdecode(error.filename) if error.filename else str(root or "the disk")
@@ -27,7 +33,7 @@ def of_disk(error: BaseException, root: Path | None = None) -> FcnshipError | No
     if error.errno in _DENIED:
         return UsageError(
             f"{place}: {error.strerror}",
-            cause="it is another user's or read-only; what was live is live still",
+            cause="it is another user's, read-only, or on a file system without links (FAT, exFAT)",
             next="run this as the owner of the root, or name a root of your own with --root",
         )
     if error.errno in _BROKEN:

@@ -43,7 +43,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise Malformed(f"the key {key!r} stands twice in one object")
+            raise Malformed(f"the key {_shown(key)} stands twice in one object")
         found[key] = value
     return found
 

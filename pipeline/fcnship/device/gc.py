@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnship.device.installed import read_installed
-from fcnship.device.store import TEMPORARY, Root
+from fcnship.device.store import Root, hashed
 from fcnship.errors import ArtifactError, UsageError
 
 # An upload writes all the time: what has rested so long was given up.
@@ -55,14 +55,13 @@ def _unused(root: Root) -> list[Path]:
         )
     engines = {record.engine_key for record in records if record}
     releases = [root.release(name) for name in root.names() if name not in kept]
-    built = sorted(root.engines.iterdir()) if root.engines.is_dir() else []
-    unused = [p for p in built if p.name not in engines and not p.name.startswith(TEMPORARY)]
+    unused = [root.engines / name for name in hashed(root.engines) if name not in engines]
     return [*releases, *unused, *_forgotten(root.incoming)]
 
 
 def _forgotten(incoming: Path) -> list[Path]:
     """Uploads that nobody goes on with; a deploy that does so later sends their files again."""
-    uploads = sorted(incoming.iterdir()) if incoming.is_dir() else []
+    uploads = [incoming / name for name in hashed(incoming)]
     return [path for path in uploads if time.time() - _touched(path) > _RESTED_SECONDS]
 
 

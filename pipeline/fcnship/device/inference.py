@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,8 @@ def images_of(path: Path, manifest: Manifest) -> Array:
     import numpy as np
 
     network = manifest.network
+    if _is_device_or_pipe(path):
+        raise refused(path, "it is no plain file")
     if path.suffix.lower() in SUFFIXES:
         values = read_array(path, lambda shape: _check_shape(path, manifest, shape))
     else:
@@ -78,6 +81,15 @@ def images_of(path: Path, manifest: Manifest) -> Array:
         return np.ascontiguousarray(values / np.float32(255) * (high - low) + low, np.float32)
     _check_values(path, values, low, high)
     return np.ascontiguousarray(values, np.float32)
+
+
+def _is_device_or_pipe(path: Path) -> bool:
+    """A pipe would be waited for; what cannot be looked at is told when it is read."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def check_size(path: Path, manifest: Manifest, size: Size, batch: int) -> None:
@@ -133,7 +145,8 @@ def _check_shape(path: Path, manifest: Manifest, shape: tuple[int, ...]) -> None
             "batch, channels, height, width" if network.layout == "nchw" else "batch, height, width, channels"
         )
         raise DataRefused(
-            f"{path} has {channels} channels, {manifest.name} takes {network.channels}",
+            f"{path} has {channels} {'channel' if channels == 1 else 'channels'}, "
+            f"{manifest.name} takes {network.channels}",
             cause=f"its array `image` has the shape {shape}",
             next=f"give ({order}), or (height, width, channels) for one image",
         )

@@ -22,7 +22,7 @@ from fcnship.device.probe import Probe
 from fcnship.device.proving import Choice, Say, engine_of, prove, runtime_of
 from fcnship.device.room import check_profiles, check_room
 from fcnship.device.store import DEFAULT_ROOT, Root, write_whole
-from fcnship.device.verify import Head, contents, open_drop, read_head, verify_drop
+from fcnship.device.verify import Head, contents, open_drop, read_head, verify_release
 from fcnship.errors import ArtifactError, FcnshipError, UsageError
 
 
@@ -99,9 +99,10 @@ def _plan(root: Root, head: Head, request: InstallRequest, device: Probe) -> _Pl
 def is_whole(root: Root, release: str) -> bool:
     """Whether a release is there and every byte of it is its manifest's."""
     try:
-        return verify_drop(root.release(release), None).manifest.sha256 == release
+        verify_release(root.release(release), None)
     except FcnshipError:
         return False
+    return True
 
 
 def _installed(root: Root, plan: _Plan, device: Probe, say: Say) -> dict[str, Any]:
@@ -144,9 +145,10 @@ def _proved(root: Root, plan: _Plan, device: Probe, say: Say) -> tuple[Installed
 def _record(root: Root, plan: _Plan) -> Installed | None:
     """What install.json says of a whole release; None where it is missing or damaged: it is written anew."""
     try:
-        return read_installed(root.release(plan.manifest.sha256)) if plan.whole else None
+        record = read_installed(root.release(plan.manifest.sha256)) if plan.whole else None
     except ArtifactError:
         return None
+    return record if record and record.fits(plan.manifest) else None
 
 
 def _runs_so(record: Installed, choice: Choice, device: Probe, key: str | None) -> bool:

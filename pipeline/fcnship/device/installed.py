@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnship.device.fields import Malformed, Record, strict_json
-from fcnship.device.manifest import INSTALLED, MAX_BYTES
+from fcnship.device.manifest import INSTALLED, MAX_BYTES, Manifest
 from fcnship.device.store import write_whole
 from fcnship.errors import ArtifactError
 
@@ -40,6 +40,11 @@ class Installed:
         """The key of the engine that runs."""
         return None if self.engine is None else str(self.engine["key"])
 
+    def fits(self, manifest: Manifest) -> bool:
+        """Whether it is of this release, and of a network that is in it."""
+        there = {variant.precision for variant in manifest.variants}
+        return self.release == manifest.sha256 and self.precision in there
+
     def write(self, release: Path) -> None:
         """Write install.json; its temporary name stands beside the release, which is never half-written."""
         text = json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
@@ -69,7 +74,7 @@ def read_installed(release: Path) -> Installed | None:
 def _installed(row: Record) -> Installed:
     row.text("schema", SCHEMA)
     engine = row.any("engine")
-    return Installed(
+    record = Installed(
         release=row.text("release", r"[0-9a-f]{64}"),
         backend=row.one_of("backend", ("tensorrt", "onnxruntime")),
         runtime=row.text("runtime"),
@@ -80,6 +85,17 @@ def _installed(row: Record) -> Installed:
         time=row.text("time"),
         fcnship=row.text("fcnship"),
     )
+    _check_proof(record)
+    return record
+
+
+def _check_proof(record: Installed) -> None:
+    """What is written is only what proved itself: another backend or precision than that was put there."""
+    if (record.backend == "tensorrt") != (record.engine is not None):
+        raise Malformed(f"{INSTALLED}.backend is {record.backend}, which its engine does not fit")
+    rows = [(row.get("variant"), row.get("passed")) for row in record.parity]
+    if not rows or set(rows) != {(f"device-{record.precision}", True)}:
+        raise Malformed(f"{INSTALLED}.parity is no proof of {record.precision}")
 
 
 def _engine(row: Record) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fcnship.device.manifest import Manifest, read_manifest
 from fcnship.device.probe import Probe
 from fcnship.device.selftest import opened_backend
 from fcnship.device.store import Root
-from fcnship.errors import ArtifactError, UsageError
+from fcnship.errors import ArtifactError, InputRefused, UsageError
 from fcnship.hashing import sha256_of_file
 
 
@@ -74,16 +74,26 @@ def live_release(path: Path, probe: Probe) -> Live:
             cause="no drop went live there, or --root names another folder",
             next="fcnship-device install DROP, or name the root with --root",
         )
-    folder = root.release(name)
-    if not folder.is_dir():
-        raise _damaged(folder, "the folder that is live is gone")
-    manifest, record = read_manifest(folder), read_installed(folder)
-    if manifest.sha256 != name or record is None:
-        raise _damaged(folder, "its manifest is another" if record else "its install.json is missing")
+    manifest, record = _read(root.release(name))
     engine = None
     if record.engine_key is not None:
         engine = installed_engine(manifest, record.precision, root.engines, probe, record.engine_key)
-    return Live(folder=folder, manifest=manifest, record=record, engine=engine)
+    return Live(folder=root.release(name), manifest=manifest, record=record, engine=engine)
+
+
+def _read(folder: Path) -> tuple[Manifest, Installed]:
+    if not folder.is_dir():
+        raise _damaged(folder, "the folder that is live is gone")
+    try:
+        manifest = read_manifest(folder)
+    except (UsageError, InputRefused) as error:  # here it is no wrong command, and no stranger's file
+        raise _damaged(folder, error.cause) from None
+    record = read_installed(folder)
+    if record is None:
+        raise _damaged(folder, "its install.json is missing")
+    if manifest.sha256 != folder.name or not record.fits(manifest):
+        raise _damaged(folder, "its manifest or its install.json is another")
+    return manifest, record
 
 
 def _damaged(path: Path, cause: str) -> ArtifactError:

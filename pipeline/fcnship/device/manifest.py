@@ -172,8 +172,10 @@ def _network(row: Record) -> NetworkFacts:
 
 
 def _two_numbers(row: Record, key: str) -> tuple[float, float]:
-    values = [number_in(item, place) for item, place in row.items(key, least=2, most=2)]
-    return values[0], values[1]
+    low, high = (number_in(item, place) for item, place in row.items(key, least=2, most=2))
+    if low >= high:
+        raise Malformed(f"{row.place(key)} is {low:g} to {high:g}, which is no range")
+    return low, high
 
 
 def _requires(row: Record) -> Requires:
@@ -215,20 +217,25 @@ def _variant(row: Record) -> Variant:
 
 
 def _golden(row: Record, profiles: tuple[Profile, ...]) -> GoldenFile:
-    tolerances = row.record("tolerance")
     golden = GoldenFile(
         file=row.text("file", _PATH),
         profile=row.whole("profile", most=len(profiles) - 1),
         height=row.whole("height", least=1),
         width=row.whole("width", least=1),
         batch=row.whole("batch", least=1),
-        tolerance={key: tolerances.number(key, least=0) for key in tolerances.keys()},  # noqa: SIM118
+        tolerance=_tolerance(row.record("tolerance")),
     )
     row.closed()
     size = Size(golden.height, golden.width)
     if not profiles[golden.profile].serves(size, golden.batch):
         raise Malformed(f"{row.where} is {size} in batches of {golden.batch}: its profile has no such image")
     return golden
+
+
+def _tolerance(row: Record) -> dict[str, float]:
+    found = {name: row.number(name, least=0) for name in get_args(Precision) if name in row.keys()}  # noqa: SIM118
+    row.closed()
+    return found
 
 
 def _file(row: Record) -> DropFile:

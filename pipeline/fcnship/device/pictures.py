@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fcnship.errors import DataRefused, EnvironmentLacks
+from fcnship.errors import DataRefused, EnvironmentLacks, ProfileRefused
 from fcnship.sizes import Size
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ _BROKEN = (
 # Width, height and maximum of a binary PGM or PPM; comments run from # to the end of the line.
 _PNM = re.compile(rb"P([56])" + rb"(?:\s|#[^\n]*\n)+(\d{1,9})" * 3 + rb"\s", re.ASCII)
 _PNM_HEADER_BYTES = 4096
+_PNG, _DEPTH_AT = b"\x89PNG\r\n\x1a\n", 24
+_WIDE = "it has 16 bits a channel or more"
+_ORIENTATION = 0x0112
+# EXIF's orientations: what of (axes exchanged, rows reversed, columns reversed) brings an image upright.
+_ON_ITS_SIDE, _BOTTOM_UP, _MIRRORED = (5, 6, 7, 8), (3, 4, 7, 8), (2, 3, 6, 7)
 _NEXT = "give a PNG, JPEG, PGM or PPM image of 8 bits a channel, or an .npz with an array `image`"
 
 
@@ -51,6 +57,9 @@ def read_picture(path: Path, channels: int, check: CheckSize) -> Array:
         raise refused(path, "it is empty")
     if head[:2] in (b"P5", b"P6"):
         return _as_channels(_pnm(path, head, check), channels)
+    if head.startswith(_PNG) and head[_DEPTH_AT : _DEPTH_AT + 1] == b"\x10":
+        # Pillow brings some PNG files of 16 bits to 8 without a word.
+        raise refused(path, _WIDE)
     return _by_pillow(path, channels, check)
 
 
@@ -95,7 +104,7 @@ def _by_pillow(path: Path, channels: int, check: CheckSize) -> Array:
     import numpy as np
 
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError:
         raise EnvironmentLacks(
             f"{path} needs Pillow, which is not installed here",
@@ -103,21 +112,59 @@ def _by_pillow(path: Path, channels: int, check: CheckSize) -> Array:
             next="sudo apt-get install python3-pil, or convert the image to PGM or PPM",
         ) from None
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # Orientation: on its side
-            check(Size(image.width, image.height) if turned else Size(image.height, image.width))
-            _check_plain(path, image)
-            pixels = np.asarray(_plain(ImageOps.exif_transpose(image), channels))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata are no news
+            with Image.open(path, formats=_FORMATS) as image:
+                _check_plain(path, image)
+                orientation = _checked_orientation(image, check)
+                pixels = np.asarray(_plain(image, channels))
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise refused(path, f"it cannot be decoded: {error}") from error
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return _upright(pixels if pixels.ndim == 3 else pixels[..., None], orientation)
+
+
+def _checked_orientation(image: Any, check: CheckSize) -> Any:
+    """The orientation; the size has passed the check, and the image is decoded no earlier than that."""
+    stored, turned = Size(image.height, image.width), Size(image.width, image.height)
+    if image.format == "PNG":  # its metadata may stand behind its pixels
+        if not _passes(turned, check):
+            check(stored)
+        image.load()
+    orientation = _orientation(image)
+    check(turned if orientation in _ON_ITS_SIDE else stored)
+    return orientation
+
+
+def _passes(size: Size, check: CheckSize) -> bool:
+    try:
+        check(size)
+    except ProfileRefused:
+        return False
+    return True
+
+
+def _orientation(image: Any) -> Any:
+    """How a camera was held, 1 to 8; 1 (upright) where nothing readable says it."""
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except _BROKEN:
+        return 1
+
+
+def _upright(pixels: Array, orientation: Any) -> Array:
+    """Turned and mirrored as EXIF says it; anything but 2 to 8 is upright."""
+    if orientation in _ON_ITS_SIDE:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in _BOTTOM_UP:
+        pixels = pixels[::-1]
+    return pixels[:, ::-1] if orientation in _MIRRORED else pixels
 
 
 def _check_plain(path: Path, image: Any) -> None:
     if getattr(image, "n_frames", 1) > 1 and image.format in ("PNG", "WEBP"):
         raise refused(path, f"it is animated ({image.n_frames} frames)")
     if image.mode.startswith(("I", "F")):
-        raise refused(path, "it has 16 bits a channel or more")
+        raise refused(path, _WIDE)
 
 
 def _plain(image: Any, channels: int) -> Any:

@@ -24,10 +24,13 @@ def place_release(root: Root, head: Head) -> None:
     """
     with root.staging() as staged:
         unpack(head, staged)
-        if root.release(head.manifest.sha256).exists():
-            _repair(staged, root.release(head.manifest.sha256))
-        else:
-            root.publish(staged, head.manifest.sha256)
+        release = root.release(head.manifest.sha256)
+        if release.is_dir() and not release.is_symlink():
+            _repair(staged, release)
+            return
+        if os.path.lexists(release):  # a file or a link that somebody put there
+            root.discard(release)
+        root.publish(staged, release.name)
 
 
 def unpack(head: Head, staged: Path) -> None:

@@ -8,18 +8,16 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from fcnship.device.stopping import ignore_signals, stopped_by_signals
 from fcnship.errors import DeviceError, EnvironmentLacks
 
 _SECONDS = 20
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def power_state(system: Path = Path("/")) -> dict[str, Any]:
@@ -127,14 +125,13 @@ def locked_clocks() -> Iterator[None]:
             next="leave out --lock-clocks",
         )
     kept = Path(tempfile.mkdtemp(prefix="fcnship-clocks-")) / "clocks.txt"
-    with _signals_end_the_block():
+    with stopped_by_signals():
         _must([program, "--store", str(kept)])
         try:
             _must([program])
             yield
         finally:
-            for name in _ENDING:  # nothing may stop the giving back
-                signal.signal(name, signal.SIG_IGN)
+            ignore_signals()
             _give_back(program, kept)
 
 
@@ -162,20 +159,3 @@ def _give_back(program: str, kept: Path) -> None:
             next=f"sudo {program} --restore {kept}, or restart the device",
         ) from error
     shutil.rmtree(kept.parent)
-
-
-@contextlib.contextmanager
-def _signals_end_the_block() -> Iterator[None]:
-    def end(number: int, frame: FrameType | None) -> None:
-        for name in _ENDING:  # a second one must not stop the giving back
-            signal.signal(name, signal.SIG_IGN)
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-
-    before: dict[signal.Signals, Callable[..., Any] | int | None] = {
-        name: signal.signal(name, end) for name in _ENDING
-    }
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

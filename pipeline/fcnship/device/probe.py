@@ -58,6 +58,7 @@ class Probe:
     memory_bytes: int
     disk_bytes: int
     has_ssh_keygen: bool
+    onnxruntime_fault: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The same, as JSON writes it."""
@@ -72,7 +73,7 @@ def probe(root: Path | None = None, *, system: Path = Path("/")) -> Probe:
     gpu = first_gpu()
     board, l4t = board_of(system), l4t_of(system)
     flavour, tensorrt, fault = _tensorrt(isinstance(gpu, Gpu))
-    onnxruntime, providers = _onnxruntime()
+    onnxruntime, providers, onnxruntime_fault = _onnxruntime()
     found = gpu if isinstance(gpu, Gpu) else None
     return Probe(
         machine=platform.machine(),
@@ -89,6 +90,7 @@ def probe(root: Path | None = None, *, system: Path = Path("/")) -> Probe:
         tensorrt_fault=fault,
         onnxruntime=onnxruntime,
         onnxruntime_providers=providers,
+        onnxruntime_fault=onnxruntime_fault,
         board=board,
         l4t=l4t,
         jetpack=jetpack_of(l4t) if l4t else None,
@@ -170,14 +172,21 @@ def _tensorrt(has_gpu: bool) -> tuple[Flavour | None, str | None, str | None]:
             return flavour, str(importlib.import_module(flavour).__version__), None
         except ModuleNotFoundError as error:
             faults.append(f"{error.name} is not installed")
-        except (ImportError, OSError, RuntimeError, AttributeError) as error:
-            faults.append(f"{flavour} does not load: {error}")
+        except Exception as error:  # noqa: BLE001 (built for another NumPy or Python, a package raises anything)
+            faults.append(f"{flavour} does not load: {_first_line(error)}")
     return None, None, "; ".join(faults)
 
 
-def _onnxruntime() -> tuple[str | None, tuple[str, ...]]:
+def _onnxruntime() -> tuple[str | None, tuple[str, ...], str | None]:
+    """Version, providers and, if there is none, the fault."""
     try:
         module = importlib.import_module("onnxruntime")
-        return str(module.__version__), tuple(module.get_available_providers())
-    except (ImportError, OSError, RuntimeError, AttributeError):
-        return None, ()
+        return str(module.__version__), tuple(module.get_available_providers()), None
+    except ModuleNotFoundError as error:
+        return None, (), f"{error.name} is not installed"
+    except Exception as error:  # noqa: BLE001 (as above)
+        return None, (), f"onnxruntime does not load: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -11,7 +11,7 @@ from fcnship.device.installed import Installed, read_installed
 from fcnship.device.probe import Probe
 from fcnship.device.proving import Choice, Say, engine_of, prove
 from fcnship.device.store import Root
-from fcnship.device.verify import Verified, verify_drop
+from fcnship.device.verify import Verified, verify_release
 from fcnship.errors import ArtifactError, UsageError
 
 
@@ -53,12 +53,12 @@ def rollback(path: Path, allowed_signers: Path | None, device: Probe, say: Say) 
 
 
 def _whole(root: Root, release: str, allowed_signers: Path | None) -> tuple[Verified, Installed]:
-    verified = verify_drop(root.release(release), root.signers(allowed_signers))
+    verified = verify_release(root.release(release), root.signers(allowed_signers))
     record = read_installed(root.release(release))
-    if verified.manifest.sha256 != release or record is None:
+    if record is None or not record.fits(verified.manifest):
         raise ArtifactError(
             f"{root.release(release)} is not what was installed there",
-            cause="its manifest has another SHA-256" if record else "its install.json is missing",
+            cause=f"its install.json is {'another' if record else 'missing'}",
             next="install the drop that you want again: fcnship-device install DROP",
         )
     return verified, record

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import errno
 import hashlib
 import os
+import stat
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +60,25 @@ def signer_of(manifest: bytes, signature: bytes | None, allowed_signers: Path) -
             cause="the key's owner signed something else with it, not a drop",
             next="make the drop again with `fcnship drop --sign KEY`",
         )
-    with tempfile.TemporaryDirectory(prefix="fcnship-sig-") as folder:
-        path = Path(folder) / "manifest.json.sig"
-        path.write_bytes(signature)
+    with _written(signature) as path:
         return _verified(manifest, path, allowed_signers, envelope)
+
+
+@contextlib.contextmanager
+def _written(signature: bytes) -> Iterator[Path]:
+    """A file with the signature: ssh-keygen takes no other."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="fcnship-sig-")
+    except FileNotFoundError as error:
+        raise EnvironmentLacks(
+            f"there is no folder for temporary files: {error.strerror}",
+            cause="/tmp and the other usual places are missing, full or read-only",
+            next="name one that can be written: TMPDIR=/data/tmp fcnship-device ...",
+        ) from None
+    with folder as name:
+        path = Path(name) / "manifest.json.sig"
+        path.write_bytes(signature)
+        yield path
 
 
 def read_envelope(signature: bytes) -> Envelope:
@@ -97,6 +116,9 @@ def _string(data: bytes) -> tuple[bytes, bytes]:
 
 def _check_list(allowed_signers: Path) -> None:
     try:
+        mode = allowed_signers.stat().st_mode
+        if not stat.S_ISREG(mode):  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "it is no plain file")
         lines = allowed_signers.read_bytes().splitlines()
     except OSError as error:
         raise UsageError(
@@ -104,6 +126,12 @@ def _check_list(allowed_signers: Path) -> None:
             cause="the file is missing, or this user may not read it",
             next="put a line `NAME ssh-ed25519 KEY` for each signer into it",
         ) from None
+    if mode & stat.S_IWOTH:
+        raise ArtifactError(
+            f"{allowed_signers} proves nothing: every user may write it",
+            cause=f"its permissions are {stat.filemode(mode)}",
+            next=f"look at the keys in it, then chmod o-w {allowed_signers}",
+        )
     if not any(line.strip() and not line.strip().startswith(b"#") for line in lines):
         raise ArtifactError(
             f"{allowed_signers} allows nobody",

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fcnship.device.engine_files import UnlikeEngine, read_about
 from fcnship.device.gc import bytes_in
 from fcnship.device.installed import Installed, read_installed
 from fcnship.device.key import key_of, key_parts
 from fcnship.device.manifest import Manifest
 from fcnship.device.probe import Probe
-from fcnship.device.store import TEMPORARY, Link, Root
-from fcnship.device.verify import verify_drop
+from fcnship.device.store import Link, Root, hashed
+from fcnship.device.verify import verify_release
 from fcnship.errors import ArtifactError, EnvironmentLacks, FcnshipError
 
 
@@ -38,7 +39,7 @@ def status(path: Path, device: Probe) -> dict[str, Any]:
         "current": live,
         "previous": before,
         "releases": root.names(),
-        "engines": sorted(p.name for p in _folders(root.engines)),
+        "engines": hashed(root.engines),
         "used_bytes": bytes_in(root.path) if root.path.is_dir() else 0,
         "signature_required": root.signers(None) is not None,
     }
@@ -53,26 +54,25 @@ def status(path: Path, device: Probe) -> dict[str, Any]:
     return facts
 
 
-def _folders(folder: Path) -> list[Path]:
-    children = folder.iterdir() if folder.is_dir() else iter(())
-    return [path for path in children if not path.name.startswith(TEMPORARY)]
-
-
 def _linked(root: Root, link: Link, device: Probe) -> dict[str, Any] | None:
-    """What a link leads to. ``engine_matches``: its engine is there and was built for this very device."""
+    """What a link leads to. ``engine_matches``: its engine was built for this very device."""
     release = root.linked(link)
     if release is None:
         return None
     facts: dict[str, Any] = {"release": release, "whole": False, "fault": "", "name": None, "version": None}
     try:
-        verified = verify_drop(root.release(release), root.signers(None))
+        verified = verify_release(root.release(release), root.signers(None))
         facts |= {"name": verified.manifest.name, "version": verified.manifest.version}
         record = read_installed(root.release(release))
-        if record is None or verified.manifest.sha256 != release:
-            return {**facts, "fault": "its install.json is missing, or its manifest is another"}
+        if record is None or not record.fits(verified.manifest):
+            return {**facts, "fault": f"its install.json is {'another' if record else 'missing'}"}
+        if record.engine_key is not None:
+            read_about(root.engines / record.engine_key)
         return {**facts, "whole": True, **_runs(root, verified.manifest, record, device)}
     except EnvironmentLacks:  # without ssh-keygen nobody knows
         raise
+    except UnlikeEngine as error:
+        return {**facts, "fault": f"its engine is damaged: {error}"}
     except FcnshipError as error:
         return {**facts, "fault": f"{error.what}: {error.cause}"}
 
@@ -84,7 +84,7 @@ def _runs(root: Root, manifest: Manifest, record: Installed, device: Probe) -> d
         "backend": record.backend,
         "precision": record.precision,
         "engine": record.engine,
-        "engine_matches": None if key is None else key == wanted and (root.engines / key).is_dir(),
+        "engine_matches": None if key is None else key == wanted,
         "installed": record.time,
         "signer": record.signer,
     }

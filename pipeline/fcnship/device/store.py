@@ -26,8 +26,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from fcnship.device.disk import of_disk
-from fcnship.errors import ArtifactError, UsageError
+from fcnship.device.disk import of_system
+from fcnship.errors import ArtifactError, FcnshipError, UsageError
 
 DEFAULT_ROOT = Path("/data/fcnship")
 TEMPORARY = ".fcnship-tmp-"
@@ -38,6 +38,7 @@ _OWN = {
     *("lock", "releases", "engines", "incoming", "timing.cache"),
     *("current", "previous", "allowed_signers", "lost+found"),
 }
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _TARGET = re.compile(r"releases/([0-9a-f]{64})", re.ASCII)
 _SETUP = (
     errno.EROFS,
@@ -48,6 +49,7 @@ _SETUP = (
     errno.EEXIST,
     errno.ELOOP,
     errno.ENAMETOOLONG,
+    errno.EISDIR,
 )
 
 
@@ -91,6 +93,7 @@ class Root:
 
         Raises:
             ArtifactError: it is no link of ours.
+            UsageError: it cannot be read.
         """
         path = self.path / link
         try:
@@ -98,7 +101,9 @@ class Root:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _no_link(path, error.strerror or "it is no symbolic link") from None
+            if error.errno != errno.EINVAL:
+                raise self._unreadable(error) from None
+            raise _no_link(path, "it is no symbolic link") from None
         match = _TARGET.fullmatch(target)
         if match is None:
             raise _no_link(path, f"it leads to {target!a}")
@@ -117,8 +122,8 @@ class Root:
         sync_folder(self.path)
 
     def names(self) -> list[str]:
-        """The releases that are there, whole or not."""
-        return sorted(p.name for p in _children(self.releases) if not p.name.startswith(TEMPORARY))
+        """The releases that are there, whole or not. What else lies among them is not ours to touch."""
+        return hashed(self.releases)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -216,9 +221,16 @@ class Root:
                     cause="it is read-only, another user's, or something on the way to it is no folder",
                     next="name a folder that you may write with --root, or run this as its owner",
                 ) from None
-            if known := of_disk(error, self.path):
+            if known := of_system(error, self.path):
                 raise known from None
             raise
+
+    def _unreadable(self, error: OSError) -> FcnshipError:
+        return of_system(error, self.path) or UsageError(
+            f"{self.path} cannot be read: {error.strerror}",
+            cause="--root names something that is no folder",
+            next="name the root that `fcnship-device install` was given with --root",
+        )
 
     def _in_use(self, lock: bytes) -> ArtifactError:
         words = lock.decode("ascii", "replace").split()
@@ -261,6 +273,11 @@ def write_whole(path: Path, text: bytes, temporary_in: Path) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def hashed(folder: Path) -> list[str]:
+    """The names in a folder that are a SHA-256, as all of ours are."""
+    return sorted(path.name for path in _children(folder) if _SHA256.fullmatch(path.name))
 
 
 def _children(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,19 @@ def verify_drop(place: Path, allowed_signers: Path | None) -> Verified:
     for _ in contents(head):
         pass
     return Verified(manifest=head.manifest, signer=head.signer, signed=head.signature is not None)
+
+
+def verify_release(folder: Path, allowed_signers: Path | None) -> Verified:
+    """Verify what lies under ``releases``: a folder of its own, by the name of its manifest's SHA-256.
+
+    Raises as ``verify_drop``.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        raise _changed(folder, "it is no folder" if os.path.lexists(folder) else "it is gone")
+    verified = verify_drop(folder, allowed_signers)
+    if verified.manifest.sha256 != folder.name:
+        raise _changed(folder, "its manifest has another SHA-256")
+    return verified
 
 
 def read_head(drop: Drop, allowed_signers: Path | None) -> Head:

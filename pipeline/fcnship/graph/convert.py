@@ -195,7 +195,7 @@ def _last_layer(tensor: Any) -> Any:
     operation, _, index = tensor._keras_history
     while isinstance(operation, keras.Model):
         operation, _, index = graph_of(operation).outputs[index]._keras_history
-    return operation
+    return operation.layer if isinstance(operation, keras.layers.SpectralNormalization) else operation
 
 
 def _trained_size(surgeon: Surgeon, shape: tuple[int | None, ...]) -> Size | None:

@@ -17,6 +17,7 @@ POINTWISE_LAYERS = _names(
     "Activation ActivityRegularization AlphaDropout AugMix CutMix Dropout ELU GaussianDropout GaussianNoise "
     "Identity LeakyReLU MixUp RandAugment ReLU Rescaling SpatialDropout2D"
 )
+RESIZERS = _names("Resizing CenterCrop RandomCrop")
 MERGE_LAYERS = _names("Add Average Maximum Minimum Multiply Subtract")
 # Keras operations that compute each element from the elements at the same place, with broadcasting.
 ELEMENTWISE_OPS = _names(
@@ -43,6 +44,11 @@ def facts_of(call: Call) -> Facts:
     """
     module, kind = type(call.op).__module__, call.kind
     reader = _reader_for(module, kind)
+    if reader is None and module.startswith("keras.") and kind in RESIZERS:
+        raise call.refuse(
+            "it fixes a size: every larger image would be shrunk or cut before the network sees it",
+            "remove it from the model and resize the images outside",
+        )
     if reader is None:
         custom = "" if module.startswith("keras.") else "it is a custom class, and "
         raise call.refuse(

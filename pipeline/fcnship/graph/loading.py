@@ -16,6 +16,7 @@ from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_keras
 from fcnship.graph.keras1 import MODELS
 from fcnship.graph.legacy import MIRRORED_BACKEND, kernels_stand_first, modern_config
+from fcnship.graph.misfit import weights_do_not_fit
 from fcnship.graph.model_file import ModelFile, cut_off, objects_in, read_model_file
 from fcnship.graph.surgery.values import array_of
 
@@ -116,11 +117,7 @@ def _load(path: Path, file: ModelFile, config: Any, trust: bool) -> Any:
             return keras.saving.load_model(path, compile=False, safe_mode=not trust)
     except Exception as error:
         if _builds(config, trust):
-            raise ModelRefused(
-                f"the weights in {file.path} do not fit its layers",
-                cause=_first_line(error),
-                next="save the model again from the code that trained it",
-            ) from error
+            raise weights_do_not_fit(file.path, config, error) from error
         raise ModelRefused(
             f"{file.path} cannot be loaded: its layers cannot be built",
             cause=_first_line(error),
@@ -148,8 +145,10 @@ def _refuse_code(file: ModelFile) -> None:
         kind, name = item["class_name"], _name_of(item)
         if kind in ("Lambda", "__lambda__"):
             raise _untrusted(file, f"Lambda layer {name}" if kind == "Lambda" else "a Python lambda")
-        module = item.get("module")
-        if module is not None and str(module).split(".")[0] not in _own_modules(kind):
+        if "module" not in item:
+            continue
+        # Of a class that was defined in the script itself, ``__main__``, Keras writes no module.
+        if str(item["module"]).split(".")[0] not in _own_modules(kind):
             custom = item["config"] if kind == "function" else f"{kind} ({name})"
             raise _untrusted(file, f"custom object {custom}")
 

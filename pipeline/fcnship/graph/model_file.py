@@ -36,7 +36,11 @@ def read_model_file(path: Path | str) -> ModelFile:
     """
     path = Path(path)
     if not path.exists():
-        raise UsageError(f"{path}: no such file", next="check the path")
+        raise UsageError(
+            f"{path}: no such file",
+            cause="the path is misspelt, or relative to another folder",
+            next="name a .keras or .h5 file that is there",
+        )
     if path.is_dir():
         raise ModelRefused(
             f"{path} is a folder, not a model file",

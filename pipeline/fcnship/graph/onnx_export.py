@@ -12,6 +12,7 @@ import numpy as np
 
 from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_tensorflow
+from fcnship.graph.dtypes import in_float32
 from fcnship.graph.onnx_layers import Layer, as_metadata
 from fcnship.graph.onnx_names import rename
 from fcnship.graph.tracing import convertible_operations, scopes_of_layers, untraceable, write_erfc
@@ -27,8 +28,8 @@ def export(model: Any, path: Path, layout: Layout, metadata: dict[str, str]) -> 
     """Write the model as ONNX with dynamic batch, height and width.
 
     The input ``image`` is float32 (batch, channels, height, width), or in Keras's order for ``nhwc``; the
-    output ``probabilities`` is (batch, classes) or a map in the same order. ``metadata`` goes into the file,
-    and which layer each node belongs to.
+    output ``probabilities`` is (batch, classes) or a map in the same order. Whatever the model computes in,
+    the file computes in float32. ``metadata`` goes into it, and which layer each node belongs to.
 
     Raises:
         ModelRefused: the model cannot be traced at any size, tf2onnx does not know an operation of it, or
@@ -36,6 +37,7 @@ def export(model: Any, path: Path, layout: Layout, metadata: dict[str, str]) -> 
     """
     import onnx
 
+    model = in_float32(model)
     before, after = path.with_name("traced.onnx"), path.with_name("folded.onnx")
     layers = _write_traced(model, layout, before)
     folded = _folded(before, after)

@@ -52,7 +52,13 @@ def lint_file(path: Path, targets: Sequence[str] = ()) -> Linted:
     """
     chosen = [_target(name) for name in dict.fromkeys(targets or TARGETS)]
     if not path.is_file():
-        raise UsageError(f"{path}: no such file", next="check the path")
+        raise UsageError(
+            f"{path} is a folder, not an ONNX file" if path.is_dir() else f"{path}: no such file",
+            cause="one file is checked at a time"
+            if path.is_dir()
+            else "its path is misspelt, or relative to another folder",
+            next="name one, like artifacts/multiscale/onnx/fp32.onnx",
+        )
     if large := too_large(path.stat().st_size):
         found = tuple(TargetFindings(target=target, findings=(large,)) for target in chosen)
         return Linted(file=path, targets=found)

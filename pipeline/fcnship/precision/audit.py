@@ -11,7 +11,7 @@ from typing import Any
 from fcnship.data.collection import sha256_of
 from fcnship.errors import DataRefused
 from fcnship.precision.calibration import CalibrationRecipe
-from fcnship.precision.coverage import Cell, cells_of, outside
+from fcnship.precision.coverage import Cell, cells_of, check_sizes, listed
 from fcnship.precision.drawing import CalibrationImage, CalibrationSet
 from fcnship.sizes import Profile, Size
 
@@ -142,21 +142,10 @@ def check_images(drawn: CalibrationSet, asked: int) -> None:
             cause="the images were lost when the data set was made",
             next="look at them, and make the data set again",
         )
-    _check_sizes(images, drawn.profiles)
+    check_sizes([image.size for image in images], drawn.profiles)
     _check_distinct(images, asked)
     _check_coverage(images, drawn.profiles)
     _check_apart(drawn)
-
-
-def _check_sizes(images: Sequence[CalibrationImage], profiles: Sequence[Profile]) -> None:
-    sizes = sorted({image.size for image in images})
-    wrong = [why for why in (outside(profiles, size) for size in sizes) if why]
-    if wrong:
-        raise DataRefused(
-            f"calibration images have sizes that no profile takes: {_listed(wrong)}",
-            cause="the recipe names other sizes than --profile, or takes the data as it comes",
-            next="write sizes = 'profile' into the recipe, or widen --profile",
-        )
 
 
 def _check_distinct(images: Sequence[CalibrationImage], asked: int) -> None:
@@ -175,7 +164,7 @@ def _check_coverage(images: Sequence[CalibrationImage], profiles: Sequence[Profi
     missing = [f"{cell} of {cell.profile}" for cell, count in coverage(profiles, images).items() if not count]
     if missing:
         raise DataRefused(
-            f"no calibration image has a size in {_listed(missing)}",
+            f"no calibration image has a size in {listed(missing)}",
             cause="ranges found at other sizes need not hold there",
             next="write sizes = 'profile' into the recipe, or ask for more images",
         )
@@ -192,7 +181,7 @@ def _check_apart(drawn: CalibrationSet) -> None:
     ]
     if shared:
         raise DataRefused(
-            f"{len(shared)} calibration images are test images of {drawn.data.name} too: {_listed(shared)}",
+            f"{len(shared)} calibration images are test images of {drawn.data.name} too: {listed(shared)}",
             cause="the training and the test part of the data overlap, so that accuracy would be flattered",
             next="take these images out of one of the two parts",
         )
@@ -200,15 +189,10 @@ def _check_apart(drawn: CalibrationSet) -> None:
     both = [image.sha256[:12] for image in drawn.held_out if image.sha256 in used]
     if both:
         raise DataRefused(
-            f"{len(both)} held-out images were used to calibrate too: {_listed(both)}",
+            f"{len(both)} held-out images were used to calibrate too: {listed(both)}",
             cause="saturation on them would say nothing of other images",
             next="hold out other images",
         )
-
-
-def _listed(words: Sequence[str]) -> str:
-    more = len(words) - _NAMED
-    return ", ".join(words[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _change(factor: float) -> float:

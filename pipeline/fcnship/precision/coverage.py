@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fcnship.errors import DataRefused
 from fcnship.sizes import Profile, Size, covering, profile_serving, short
 
 _MOST_CELLS = 8
+_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +72,24 @@ def _place(profile: Profile, size: Size) -> int:
         return 0
     count = _count(profile)
     return min(int(math.log(size.pixels / low) / math.log(high / low) * count), count - 1)
+
+
+def check_sizes(sizes: Iterable[Size], profiles: Sequence[Profile]) -> None:
+    """Refuse sizes that no profile takes.
+
+    Raises:
+        DataRefused: there are some.
+    """
+    wrong = [why for why in (outside(profiles, size) for size in sorted(set(sizes))) if why]
+    if wrong:
+        raise DataRefused(
+            f"calibration images have sizes that no profile takes: {listed(wrong)}",
+            cause="the recipe names other sizes than --profile, or takes the data as it comes",
+            next="write sizes = 'profile' into the recipe, or widen --profile",
+        )
+
+
+def listed(words: Sequence[str]) -> str:
+    """The first few, with commas, and how many more there are."""
+    more = len(words) - _NAMED
+    return ", ".join(words[:_NAMED]) + (f" and {more} more" if more > 0 else "")

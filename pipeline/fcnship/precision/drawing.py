@@ -18,6 +18,7 @@ from fcnship.data.collection import Images, at_size, sha256_of, sha256_of_image,
 from fcnship.data.images import resize, to_range
 from fcnship.errors import DataRefused
 from fcnship.precision.calibration import CalibrationRecipe
+from fcnship.precision.coverage import check_sizes
 from fcnship.sizes import Profile, Size, ladder
 
 Array = np.ndarray[Any, Any]
@@ -69,8 +70,31 @@ def draw(recipe: CalibrationRecipe, data: Dataset, profiles: Sequence[Profile]) 
     """As many images as the recipe asks for, and up to 64 to hold out, at sizes over the whole range.
 
     Raises:
-        DataRefused: there are too few different images.
+        DataRefused: there are too few different images; or ``data`` has sizes that no profile takes.
     """
+    used, held_out = _drawn(recipe, data)
+    sizes = _sizes(recipe, profiles, used)
+    if recipe.sizes == "data":
+        check_sizes(sizes, profiles)  # before photos far larger than the profiles are all decoded
+    return CalibrationSet(
+        data=data,
+        profiles=profiles,
+        images=_at(used, sizes, data),
+        held_out=_at(held_out, spread_sizes(profiles, len(held_out), recipe.seed + 1), data),
+    )
+
+
+def check_enough(recipe: CalibrationRecipe, data: Dataset) -> None:
+    """The data have as many different images as the recipe asks for: better told before a training.
+
+    Raises:
+        DataRefused: they have not.
+    """
+    _drawn(recipe, data)
+
+
+def _drawn(recipe: CalibrationRecipe, data: Dataset) -> tuple[list[_Place], list[_Place]]:
+    """The images that calibrate, and those that are held out."""
     apart = data.x_calibration is not None
     source = data.x_train if data.x_calibration is None else data.x_calibration
     different = _different([source, data.x_train] if apart else [source], recipe.seed)
@@ -79,22 +103,18 @@ def draw(recipe: CalibrationRecipe, data: Dataset, profiles: Sequence[Profile]) 
     held_out = list(itertools.islice(different, HELD_OUT))
     if not held_out or len(used) < len(drawn):
         raise _too_few(recipe, data, len(used), "calibration" if apart else "training")
-    return CalibrationSet(
-        data=data,
-        profiles=profiles,
-        images=_at(used, _sizes(recipe, profiles, used), data),
-        held_out=_at(held_out, spread_sizes(profiles, len(held_out), recipe.seed + 1), data),
-    )
+    return used, held_out
 
 
 def _too_few(recipe: CalibrationRecipe, data: Dataset, found: int, part: str) -> DataRefused:
-    fewer = max(found - HELD_OUT, found // 2)
+    # Beside a calibration part, what is held out comes from the training part.
+    fewer = found if part == "calibration" else max(found - HELD_OUT, found // 2)
     ask = f"ask for fewer in a copy of {recipe.path}: images = {fewer}"
     return DataRefused(
         f"the calibration recipe {recipe.name} asks for {recipe.images} images and some to hold out, "
         f"and the {part} part of {data.name} has {found} different ones",
         cause="the data set is small, or holds the same image many times",
-        next=ask if fewer else f"give more {part} images: --data PATH.npz",
+        next=ask if fewer else f"give more {part} images: --data, a folder or PATH.npz",
     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from fcnship.reports.figures import number
 from fcnship.reports.order import Report, Row, in_order
 from fcnship.runners import ORIGINAL
+from fcnship.sizes import Profile, Size
+from fcnship.verify.accuracy_grid import grid
 from fcnship.verify.proportion import interval_of_share
 
 Place = tuple[int, int]
@@ -48,19 +50,32 @@ def accuracy_maps(report: Report) -> list[AccuracyMap]:
 
 def map_cells(report: Report) -> list[Mapping[Place, Row]]:
     """For each profile the measured sizes that make a grid of heights and widths, where there is one."""
-    found: list[Mapping[Place, Row]] = []
-    for profile in report["profiles"]:
-        low, high = profile["min"], profile["max"]
-        cells = {
-            (row["height"], row["width"]): row
-            for row in report["accuracy"]
-            if low[0] <= row["height"] <= high[0] and low[1] <= row["width"] <= high[1]
-        }
-        in_row, in_column = Counter(h for h, _ in cells), Counter(w for _, w in cells)
-        kept = {(h, w): row for (h, w), row in cells.items() if in_row[h] > 1 and in_column[w] > 1}
-        if len({h for h, _ in kept}) > 1 and len({w for _, w in kept}) > 1:
-            found.append(kept)
-    return found
+    measured = {(row["height"], row["width"]): row for row in report["accuracy"]}
+    found = [_cells_of(profile, measured) for profile in report["profiles"]]
+    return [cells for cells in found if len({h for h, _ in cells}) > 1 and len({w for _, w in cells}) > 1]
+
+
+def _cells_of(profile: Row, measured: Mapping[Place, Row]) -> Mapping[Place, Row]:
+    """The profile's own grid; where it was measured otherwise, all sizes within that share their sides."""
+    low, opt, high = (Size(*profile[end]) for end in ("min", "opt", "max"))
+    own = [(size.height, size.width) for size in grid(Profile(low, opt, high))]
+    if all(place in measured for place in own):
+        return {place: measured[place] for place in own}
+    cells = {place: row for place, row in measured.items() if Size(*place).within(low, high)}
+    in_row, in_column = Counter(h for h, _ in cells), Counter(w for _, w in cells)
+    return {(h, w): row for (h, w), row in cells.items() if in_row[h] > 1 and in_column[w] > 1}
+
+
+def for_curve(report: Report, rows: Sequence[Row]) -> list[Row]:
+    """What the map does not show, and the squares or, where the range has none, the map's diagonal."""
+    squares = {row["height"] for row in rows if row["height"] == row["width"]}
+    on_map: set[Place] = set()
+    diagonal: set[Place] = set()
+    for cells in map_cells(report):
+        on_map |= set(cells)
+        diagonal |= set(zip(sorted({h for h, _ in cells}), sorted({w for _, w in cells}), strict=False))
+    kept = {(side, side) for side in squares} if len(squares) > 1 else diagonal
+    return [r for r in rows if (r["height"], r["width"]) in kept or (r["height"], r["width"]) not in on_map]
 
 
 def interval_text(row: Row) -> str:

@@ -62,5 +62,5 @@ def budget_cells(summary: BudgetSummary) -> tuple[str, ...]:
         where_text(summary.worst),
         error_text(summary.step_mean),
         error_text(summary.total_max),
-        "-" if summary.share is None else f"{summary.share * 100:.0f} %",
+        "-" if summary.share is None else f"{round(summary.share * 100)} %",
     )

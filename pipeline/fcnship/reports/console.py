@@ -10,10 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from fcnship.reports.accuracy_text import print_accuracy_range
 from fcnship.reports.attribution import print_attribution
 from fcnship.reports.budget_summary import budget_cells, budget_summaries
 from fcnship.reports.certificate import TITLE as CERTIFICATE
 from fcnship.reports.certificate import certificate_lines
+from fcnship.reports.device_text import print_devices
 from fcnship.reports.figures import (
     bytes_text,
     error_phrase,
@@ -64,14 +66,21 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text(CERTIFICATE, style="bold"))
         for line in lines:
             _print_indented(console, Text(line))
-    for table in (_stages(report), _parity(report), _budget(report), _accuracy(report), _latency(report)):
-        if table.row_count:
-            console.print()
-            console.print(table)
+    for table in (_stages(report), _parity(report), _budget(report), _accuracy(report)):
+        _print_table(table, console)
+    print_accuracy_range(report, console)
+    _print_table(_latency(report), console)
     if timing := timing_sentence(report):
         console.print(Text(timing, style="dim"))
+    print_devices(report, console)
     print_precision(report, console)
     print_attribution(report, console)  # the last lines are what a person sees first: this was asked for
+
+
+def _print_table(table: Table, console: Console) -> None:
+    if table.row_count:
+        console.print()
+        console.print(table)
 
 
 def _print_verdict(report: Report, console: Console) -> None:
@@ -114,6 +123,7 @@ def _parity(report: Report) -> Table:
     table = _table(
         "Parity", ("variant", "against", ">failed", ">worst error", ">x tolerance", ">x noise", "where")
     )
+    table.collapse_padding = True  # a device's name stays on one line at 80 columns
     for s in parity_summaries(report):
         _add_row(
             table,
@@ -131,6 +141,7 @@ def _parity(report: Report) -> Table:
 def _budget(report: Report) -> Table:
     heads = ("step to", "from", ">adds at most", "at", ">on average", ">total at most", ">share")
     table = _table("Error budget, what each step adds", heads)
+    table.collapse_padding = True
     for summary in budget_summaries(report):
         _add_row(table, *budget_cells(summary))
     return table
@@ -158,6 +169,8 @@ def _latency(report: Report) -> Table:
     table.collapse_padding = True  # 0.0022-0.0026 stays on one line at 80 columns
     place = ""
     for row in key_latency(report):
+        if row["verdict"] == "alone":  # a device's own times stand with the device
+            continue
         again = place == where_text(row)
         place = where_text(row)
         times = ms_text(row["p50_ms"]), ms_text(row["p95_ms"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fcnship.wording import counted
+
 _LISTED = 5
 
 
@@ -20,6 +22,9 @@ def data_rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         named = [f"{row['path']} {row['reason']}" for row in skipped[:_LISTED]]
         more = data["skipped"] - len(named)
         found.append(("Left out", "; ".join(named) + (f"; and {more:,} more" if more > 0 else "")))
+    if twice := data.get("in_two_classes"):
+        first = " = ".join(data["in_two_classes_files"][0])
+        found.append(("In two classes", f"{counted(twice, 'picture')}, first {first}"))
     if folders := data.get("unused_folders"):
         found.append(("Not used", ", ".join(folders)))
     return found

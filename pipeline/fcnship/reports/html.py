@@ -22,6 +22,7 @@ from fcnship.reports.figures import (
 from fcnship.reports.html_accuracy import accuracy_section
 from fcnship.reports.html_attribution import attribution_section
 from fcnship.reports.html_budget import budget_section
+from fcnship.reports.html_devices import devices_section
 from fcnship.reports.html_latency import latency_section
 from fcnship.reports.html_measures import parity_section
 from fcnship.reports.html_table import definitions, folded, section, sha, stacked_table, status, table
@@ -54,6 +55,7 @@ def html_text(report: Report) -> str:
             _at_a_glance(report),
             accuracy_section(report),
             latency_section(report),
+            devices_section(report),
             parity_section(report),
             budget_section(report),
             attribution_section(report),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fcnship.reports.accuracy_map import interval_text, map_cells
+from fcnship.reports.accuracy_map import for_curve, interval_text
 from fcnship.reports.figures import number, percent_text, size_text
 from fcnship.reports.html_axis import percent_axis
 from fcnship.reports.html_heat import heat_maps
@@ -36,23 +36,11 @@ def accuracy_section(report: Report) -> Markup:
         "accuracy",
         element("p", lead),
         plot_over_sizes(
-            report, _for_curve(report, rows), "accuracy", percent_axis, percent_text, label, limit
+            report, for_curve(report, rows), "accuracy", percent_axis, percent_text, label, limit
         ),
         heat_maps(report),
         folded("Exact figures", exact),
     )
-
-
-def _for_curve(report: Report, rows: Sequence[Row]) -> list[Row]:
-    """What the map does not show, and the squares or, where the range has none, the map's diagonal."""
-    squares = {row["height"] for row in rows if row["height"] == row["width"]}
-    on_map: set[tuple[int, int]] = set()
-    diagonal: set[tuple[int, int]] = set()
-    for cells in map_cells(report):
-        on_map |= set(cells)
-        diagonal |= set(zip(sorted({h for h, _ in cells}), sorted({w for _, w in cells}), strict=False))
-    kept = {(side, side) for side in squares} if len(squares) > 1 else diagonal
-    return [r for r in rows if (r["height"], r["width"]) in kept or (r["height"], r["width"]) not in on_map]
 
 
 def _cells(row: Row) -> Sequence[str]:

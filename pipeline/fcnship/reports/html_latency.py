@@ -18,7 +18,7 @@ from fcnship.reports.html_measures import plot_over_sizes
 from fcnship.reports.html_table import folded, section, status, table
 from fcnship.reports.markup import Markup, element
 from fcnship.reports.order import Report, Row, in_order
-from fcnship.reports.summary import key_latency, timing_sentence
+from fcnship.reports.summary import alone_sentence, key_latency, timing_sentence
 
 
 def latency_section(report: Report) -> Markup:
@@ -28,6 +28,7 @@ def latency_section(report: Report) -> Markup:
         return section("Latency", "latency", element("p", "Not measured.", class_="dim"))
     smallest = min(row["batch"] for row in rows)
     lead = f"Median time of a batch of {smallest}, and its ratio to the original's: below 1x is faster."
+    lead = f"{lead} {alone_sentence(report)}".rstrip()
     label = f"Latency against image size, batch {smallest}, both axes logarithmic."
     heads = ("variant", "size", "median", "95 % within", "ratio", "interval", "verdict", "runs")
     more = (*heads, "99 % within", "images a second", "smallest effect")

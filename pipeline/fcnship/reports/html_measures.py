@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from fcnship.reports.curve import side_of, split
 from fcnship.reports.figures import (
     cosine_text,
     count_text,
@@ -124,7 +125,7 @@ def plot_over_sizes(
 ) -> Markup:
     """A line for each variant over the sizes, its legend, and a list of what lies beside the curve."""
     usable = [row for row in rows if math.isfinite(number(row[key])) and (key == "accuracy" or row[key] > 0)]
-    on_curve, beside = _curve(usable)
+    on_curve, beside = split(usable)
     if not on_curve:
         return element("p", "No finite value to draw.", class_="dim")
     places = {variant: place for place, variant in enumerate(variants_of(report))}
@@ -155,26 +156,10 @@ def _aside(size: tuple[int, int], rows: Sequence[Row], key: str, words: Callable
     return element("li", element("strong", f"{size[0]}x{size[1]} "), values)
 
 
-def _curve(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """The rows that make the curve, and the others.
-
-    Squares make it where there are two sizes of them; else all sizes do, placed by their pixels, the first of
-    those that would stand at one place.
-    """
-    squares = [row for row in rows if row["height"] == row["width"]]
-    if len({row["height"] for row in squares}) >= 2:
-        return squares, [row for row in rows if row["height"] != row["width"]]
-    first: dict[float, str] = {}
-    for row in rows:
-        first.setdefault(_side(row), size_text(row))
-    on_curve = [row for row in rows if first[_side(row)] == size_text(row)]
-    return on_curve, [row for row in rows if first[_side(row)] != size_text(row)]
-
-
 def _points(rows: Sequence[Row], variant: str, key: str, words: Callable[[float], str]) -> list[Point]:
     points = [
         Point(
-            side=_side(row),
+            side=side_of(row),
             value=float(row[key]),
             size=_short(row),
             text=words(row[key]),
@@ -184,10 +169,6 @@ def _points(rows: Sequence[Row], variant: str, key: str, words: Callable[[float]
         if row["variant"] == variant
     ]
     return sorted(points, key=lambda point: point.side)
-
-
-def _side(row: Row) -> float:
-    return math.sqrt(row["height"] * row["width"])
 
 
 def _size(row: Row) -> tuple[int, int]:

@@ -163,7 +163,8 @@ def _grid(frame: Frame, axis: Axis, sides: Sequence[tuple[float, str]], title: s
 def _limit(frame: Frame, axis: Axis, limit: Limit) -> Markup:
     y, right = frame.y(axis.share(limit.value)), frame.width - _RIGHT
     line = element("path", d=f"M{_LEFT} {y}H{right}", class_="limit")
-    return element("g", line, element("text", limit.name, x=right, y=y - 6, class_="tick end halo"))
+    beside = y - 6 if y > _TOP + _LINE else y + _LINE - 2  # over the line it would be cut off at the top
+    return element("g", line, element("text", limit.name, x=right, y=beside, class_="tick end halo"))
 
 
 def _apart(frame: Frame, sides: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:

@@ -44,7 +44,9 @@ def stacked_table(
     """
 
     def cell(tag: str, column: int, text: str, **attributes: str) -> Markup:
-        kind = "absent number" if text == ABSENT else "number" if column in right else None
+        kinds = ["absent"] if text == ABSENT else []
+        kinds += ["number"] if column in right else []
+        kind = " ".join(kinds) or None
         return element(tag, text, class_=kind, data_head=heads[column] or None, **attributes)
 
     names = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,20 @@ def read_report(path: Path) -> dict[str, Any]:
     """
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        check_report(report)
+    except ArtifactError as error:
+        raise _unreadable(path, f"{path}: {error.what}", error.cause) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(
-            f"{path} cannot be read as a report",
-            cause=str(error),
-            next="write it again: fcnship report",
-        ) from error
-    check_report(report)
+        raise _unreadable(path, f"{path} cannot be read as a report", str(error)) from error
     return report
+
+
+def _unreadable(path: Path, what: str, cause: str) -> ArtifactError:
+    beside_a_record = (path.parent / "run.json").is_file()
+    again = f"write it again: fcnship report {shlex.quote(str(path.parent))}"
+    return ArtifactError(
+        what, cause=cause, next=again if beside_a_record else "name a report.json or a run folder of fcnship"
+    )
 
 
 def report_at(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fcnship.reports.attribution import attribution_blocks
 from fcnship.reports.budget_summary import BUDGET_HEADS, budget_cells, budget_summaries
 from fcnship.reports.certificate import TITLE as CERTIFICATE
 from fcnship.reports.certificate import certificate_lines
+from fcnship.reports.device_text import device_blocks
 from fcnship.reports.figures import (
     bytes_text,
     cosine_text,
@@ -53,6 +54,7 @@ def markdown_text(report: Report) -> str:
         *attribution_blocks(report),
         *accuracy_blocks(report),
         *latency_blocks(report),
+        *device_blocks(report),
         *precision_blocks(report),
         *_build(report),
         f"fcnship {escaped(report['fcnship'])}, {report['created']}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fcnship.reports.accuracy_map import AccuracyMap, accuracy_maps, interval_text
+from fcnship.reports.accuracy_text import curve_lines
 from fcnship.reports.figures import ABSENT, number, percent_text, size_text
 from fcnship.reports.markdown_form import escaped, folded, table
 from fcnship.reports.order import Report, Row, in_order
@@ -34,9 +35,25 @@ def accuracy_blocks(report: Report) -> list[str]:
     return [
         "### Accuracy",
         short,
+        *_curve(report),
         *maps,
         folded("Accuracy at every size", _every(in_order(report["accuracy"]))),
     ]
+
+
+def _curve(report: Report) -> list[str]:
+    """A plot that every viewer of Markdown shows as it is: bars of letters."""
+    lines = curve_lines(report)
+    if len(lines) < 3:
+        return []
+    return [
+        "Over image size, the lowest of the variants:",
+        "\n".join(["```text", *map(_harmless, lines), "```"]),
+    ]
+
+
+def _harmless(line: str) -> str:
+    return line.replace("`", "'")  # a variant's name must not end the block
 
 
 def _map(found: AccuracyMap) -> list[str]:

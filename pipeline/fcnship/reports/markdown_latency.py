@@ -13,7 +13,7 @@ from fcnship.reports.figures import (
 )
 from fcnship.reports.markdown_form import Cells, escaped, folded, table
 from fcnship.reports.order import Report, Row, in_order
-from fcnship.reports.summary import key_latency, timing_sentence
+from fcnship.reports.summary import alone_sentence, key_latency, timing_sentence
 
 
 def latency_blocks(report: Report) -> list[str]:
@@ -35,6 +35,7 @@ def latency_blocks(report: Report) -> list[str]:
             [
                 "The ratio is to the original, timed in turns with it; below 1 is faster.",
                 escaped(timing_sentence(report)),
+                alone_sentence(report),
             ]
         ).strip(),
         *_baseline(report),

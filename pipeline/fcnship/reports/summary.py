@@ -172,6 +172,13 @@ def timing_sentence(report: Report) -> str:
     return "; ".join(fact for fact in facts if fact) + "."
 
 
+def alone_sentence(report: Report) -> str:
+    """What ``alone`` in the latency table means; empty where no device was timed."""
+    if all(row["verdict"] != "alone" for row in report["latency"]):
+        return ""
+    return "What stands alone was timed by a device itself, not in turns with the original: see Devices."
+
+
 def size_range(rows: Iterable[Row]) -> str:
     """``25 sizes from 28x28 to 224x224``."""
     sizes = sorted({(row["height"] * row["width"], row["height"], row["width"]) for row in rows})

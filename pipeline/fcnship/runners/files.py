@@ -48,7 +48,11 @@ def kind_of(path: Path) -> str:
         ModelRefused: it is no model.
     """
     if not path.exists():
-        raise UsageError(f"{path}: no such file or folder", next="check the path")
+        raise UsageError(
+            f"{path}: no such file or folder",
+            cause="the path is misspelt, or relative to another folder",
+            next="name a .keras, .onnx or .engine file or a SavedModel that is there",
+        )
     if path.is_dir() and (path / "saved_model.pb").is_file():
         return "savedmodel"
     suffix = path.suffix.lower()

@@ -7,10 +7,14 @@ executed before ``check`` has found it to be what the sender has verified.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import select
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -26,6 +30,8 @@ _NAMESPACE = "fcnship-drop"
 _OWN = ("incoming", "allowed_signers", "lost+found")
 
 Request = dict[str, Any]
+# The descriptor of the upload that this session works with.
+_held: list[int] = []
 
 
 class Refused(Exception):
@@ -56,6 +62,7 @@ def serve(requests: IO[bytes], answers: IO[str]) -> None:
 def survey(request: Request, _: IO[bytes]) -> dict[str, Any]:
     """What of a drop is on the device already. Changes nothing."""
     root = _root(request)
+    _hold(_incoming(request))
     release = root / "releases" / request["release"]
     files = request["files"]
     return {
@@ -81,6 +88,7 @@ def put(request: Request, requests: IO[bytes]) -> dict[str, Any]:
     part = target.with_name(target.name + _PART)
     fresh = target.with_name(target.name + ".new")
     target.parent.mkdir(parents=True, exist_ok=True)
+    _hold(_incoming(request))
     fresh.unlink(missing_ok=True)
     with fresh.open("xb") as file:
         if request["offset"]:
@@ -96,6 +104,7 @@ def reuse(request: Request, _: IO[bytes]) -> dict[str, Any]:
     target = _incoming(request) / request["path"]
     part = target.with_name(target.name + _PART)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _hold(_incoming(request))
     part.unlink(missing_ok=True)
     shutil.copyfile(request["source"], part)
     return _finished(part, target, request)
@@ -155,20 +164,39 @@ def _output(command: list[str], given: bytes = b"") -> str | None:
     return None if done.returncode else done.stdout.decode("utf-8", "replace")
 
 
-def run(request: Request, _: IO[bytes]) -> dict[str, Any]:
-    """Run a Python file of the checked drop; its standard error goes to the sender as it is written."""
+def run(request: Request, requests: IO[bytes]) -> dict[str, Any]:
+    """Run a Python file of the checked drop; its standard error goes to the sender as it is written.
+
+    A sender that hangs up while it runs (Ctrl-C) wants it to end: what nobody hears of does not go live.
+    """
     sys.stderr.flush()
     command = [sys.executable, *request["arguments"]]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
-    return {"exit": done.returncode, "stdout": done.stdout.decode("utf-8", "replace")}
+    # What is ignored here stays so in a child: a server that was started with nohup.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        said, watched = [b""], [child.stdout, requests]
+        while watched:
+            ready, _, _ = select.select(watched, [], [])
+            if requests in ready:  # nothing is asked before the answer: it is the end
+                child.send_signal(signal.SIGINT)
+                watched.remove(requests)
+            elif chunk := os.read(child.stdout.fileno(), _CHUNK):
+                said.append(chunk)
+            else:
+                break
+    return {"exit": child.returncode, "stdout": b"".join(said).decode("utf-8", "replace")}
 
 
 def clean(request: Request, _: IO[bytes]) -> dict[str, Any]:
     """Remove what was uploaded, once it is installed; and what others have left there for a day."""
+    while _held:
+        os.close(_held.pop())
     own = _incoming(request)
     uploads = list(own.parent.iterdir()) if own.parent.is_dir() else []
     for folder in uploads:
-        if folder == own or time.time() - folder.stat().st_mtime > _FORGOTTEN_SECONDS:
+        forgotten = time.time() - folder.stat().st_mtime > _FORGOTTEN_SECONDS
+        if (folder == own or forgotten) and not _in_use(folder):
             shutil.rmtree(folder)
     if uploads and not any(own.parent.iterdir()):
         own.parent.rmdir()
@@ -176,6 +204,30 @@ def clean(request: Request, _: IO[bytes]) -> dict[str, Any]:
 
 
 OPERATIONS = {"survey": survey, "put": put, "reuse": reuse, "check": check, "run": run, "clean": clean}
+
+
+def _hold(upload: Path) -> None:
+    """Keep other sessions from clearing an upload away; the system lets go of it when this one ends."""
+    if _held:
+        return
+    # It may not be there yet, or be on a file system without locks.
+    with contextlib.suppress(OSError):
+        _held.append(os.open(upload, os.O_RDONLY | os.O_DIRECTORY))
+        fcntl.flock(_held[-1], fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def _in_use(upload: Path) -> bool:
+    """Whether another session works with it: somebody deploys the same drop just now."""
+    descriptor = os.open(upload, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _user() -> str:

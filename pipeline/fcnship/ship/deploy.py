@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -112,15 +113,16 @@ def deploy(request: Request) -> Deployment:
             plan = _survey(package, connection, request)
         if request.dry_run:
             return _outcome(request, package, plan, to)
-        return _deployed(request, package, plan, connection, run)
+        if not plan.whole:
+            with _step(request.events, "upload"):
+                upload(package, plan, connection, request.events)
+        with _told_when_stopped(request.events, plan, to):
+            return _deployed(request, package, plan, connection, run)
 
 
 def _deployed(
     request: Request, package: Package, plan: Plan, connection: Connection, run: Path | None
 ) -> Deployment:
-    if not plan.whole:
-        with _step(request.events, "upload"):
-            upload(package, plan, connection, request.events)
     check_there(package, plan, connection)
     program = DeviceProgram(
         connection=connection, root=plan.root, folder=plan.folder(package.manifest.sha256)
@@ -199,6 +201,18 @@ def _outcome(
         bench=bench,
         warnings=tuple(warnings or ()),
     )
+
+
+@contextlib.contextmanager
+def _told_when_stopped(events: Events, plan: Plan, to: Destination) -> Iterator[None]:
+    """Ctrl-C ends the line, and the device ends with the line: say how to see what is live there."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        words = [f"{plan.root}/current/{NAME}", "status", "--root", plan.root]
+        told = f"{to.name} stops too, and has the old release or the new one, whole"
+        events.say(f"{told}: ssh {to.as_typed} {shlex.join(words)}")
+        raise
 
 
 def _survey(package: Package, connection: Connection, request: Request) -> Plan:

@@ -17,6 +17,8 @@ _SECONDS = 30
 _DESTINATION = re.compile(
     r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9._+-]*)@)?(?P<host>[A-Za-z0-9:_][A-Za-z0-9.:_%-]*)"
 )
+# One colon and digits behind it: an IPv6 address has two colons at least.
+_WITH_PORT = re.compile(r"(?P<address>[A-Za-z0-9._+@-]+):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +71,15 @@ def destination_of(typed: str, port: int | None = None) -> Destination:
         EnvironmentLacks: there is no OpenSSH client.
         DeviceError: the user's configuration cannot be read.
     """
+    if (with_port := _WITH_PORT.fullmatch(typed)) and port is None:
+        raise UsageError(
+            f"{typed} is not a device's address",
+            cause="a port is not a part of it",
+            next=f"write it like {with_port['address']} --port {with_port['port']}",
+        )
     if not _DESTINATION.fullmatch(typed):
         raise UsageError(
-            f"{ascii(typed)[1:-1]} is not a device's address",
+            f"{ascii(typed)[1:-1] or 'nothing'} is not a device's address",
             cause="it is host or user@host: letters, digits and . _ - : alone, and no - at its beginning",
             next="write it like jetson@orin.local, and use --port or ~/.ssh/config for the rest",
         )

@@ -45,8 +45,8 @@ class GoldenImages:
         count = max(min(affordable, _MOST_CANDIDATES, len(pictures)), case.batch)
         rng = np.random.default_rng((case.profile, case.size.height, case.size.width))
         places = rng.choice(len(pictures), count, replace=count > len(pictures))
-        drawn = [pictures[int(place)][None] for place in places]
-        alone = [replace(self._real, pictures=picture)(case.size, 1) for picture in drawn]
+        # One at a time: pictures of a folder may be large.
+        alone = [replace(self._real, pictures=pictures[int(place)][None])(case.size, 1) for place in places]
         leads = [_lead(run(self._reference, image)) for image in alone]
         chosen = np.argsort(leads, kind="stable")[: case.batch]
         return np.concatenate([alone[place] for place in chosen])

@@ -112,12 +112,15 @@ def _offered(to: Destination) -> list[HostKey]:
     if keys:
         return sorted(keys, key=lambda key: _KINDS.index(key.kind))
     jump = to.settings.get("proxyjump") or to.settings.get("proxycommand")
+    # ssh-keyscan says the same of each kind of key.
+    told = "; ".join(dict.fromkeys(line.strip() for line in done.stderr.splitlines() if line.strip()))
+    by_hand = f"connect once by hand, and compare the fingerprint: ssh {to.as_typed}"
     raise DeviceError(
         f"{to.name} shows no key ({to.address})",
         cause="it is reached through another host, which ssh-keyscan cannot do"
         if jump
-        else " ".join(done.stderr.split()) or "nothing answers there",
-        next=f"connect once by hand, and compare the fingerprint: ssh {to.as_typed}",
+        else told or "nothing answers there",
+        next=by_hand if jump else f"check its name, that it is on, and that sshd runs there; or {by_hand}",
     )
 
 

@@ -6,7 +6,10 @@ has it again, and one of a network that was changed since has it no more.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,15 +80,28 @@ def keep_device_results(run: Path, deployment: Mapping[str, Any]) -> Path:
 
     options, workspace = options_of(run), Workspace(run)
     _check_rows(report_at(run), deployment)
-    with workspace.locked():
-        text = json.dumps(dict(deployment), indent=1) + "\n"
-        workspace.write_text(f"{FOLDER}/{_place(deployment)}.json", text)
-    try:
-        run_again(options, ("report",), None)
-    except FcnshipError as error:
-        if error.run is None:
-            raise
+    with _in_turn(run):
+        with workspace.locked():
+            text = json.dumps(dict(deployment), indent=1) + "\n"
+            workspace.write_text(f"{FOLDER}/{_place(deployment)}.json", text)
+        try:
+            run_again(options, ("report",), None)
+        except FcnshipError as error:
+            if error.run is None:
+                raise
     return workspace.path("report.json")
+
+
+@contextlib.contextmanager
+def _in_turn(run: Path) -> Iterator[None]:
+    """Wait for the results of another deploy: to several devices at once, each has its own process."""
+    descriptor = os.open(run, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check_rows(report: Row, deployment: Row) -> None:
@@ -96,7 +112,7 @@ def _check_rows(report: Row, deployment: Row) -> None:
         more = {"parity": list(_parity(deployment)), "latency": list(_latency(deployment))}
         whole = {**report, **{key: [*report[key], *rows] for key, rows in more.items()}}
         canonical_report({**whole, "devices": [_facts(deployment)]})
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ArtifactError(
             f"{deployment['host']} says something else than what it measured",
             cause=f"{type(error).__name__}: {error}",

@@ -11,9 +11,10 @@ from fcnship.reports.figures import bytes_text
 
 _SIGNED = """\
 The manifest is signed, and it holds the hash of every other file. Take the maker's public key from somewhere
-that you trust, not from here. Write `maker` and that key on one line of a file `allowed_signers`, and ask:
+that you trust, not from here. Write `maker` and that key on one line of a file `~/allowed_signers` (in this
+folder it would be a file too many, which is refused), and ask:
 
-    ssh-keygen -Y verify -f allowed_signers -I maker -n fcnship-drop -s manifest.json.sig < manifest.json
+    ssh-keygen -Y verify -f ~/allowed_signers -I maker -n fcnship-drop -s manifest.json.sig < manifest.json
 
 With that file as `/data/fcnship/allowed_signers`, nothing unsigned is installed on the device any more.
 """

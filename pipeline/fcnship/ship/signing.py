@@ -92,6 +92,14 @@ def _unusable(key: Path, told: str) -> UsageError:
             cause="fcnship never asks for a passphrase: nobody could answer in CI",
             next=f"ssh-add {_quoted(key)}, and run it again",
         )
+    if "load public key" in said:  # its way to say that it can make nothing of the private one
+        public = shlex.quote(f"{key}.pub")
+        return UsageError(
+            f"ssh-keygen does not sign with {key}",
+            cause="it is no private key in OpenSSH's own form",
+            next="give --sign one, like ~/.ssh/id_ed25519; a key in PEM form needs its public half beside "
+            f"it: ssh-keygen -y -f {_quoted(key)} > {public}",
+        )
     return UsageError(
         f"ssh-keygen does not sign with {key}",
         cause=said or "it did not say why",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import threading
 from collections import deque
@@ -38,6 +39,8 @@ _UNLESS_SET = {
     "ConnectTimeout": ("none", "20"),
     "ServerAliveInterval": ("0", "15"),
 }
+# What a configuration for tunnels has. Only where -G names it: OpenSSH before 8.7 knows neither.
+_IF_NAMED = {"SessionType": "default", "StdinNull": "no"}
 # The agent's source comes first on standard input, after its length. No character here is special to any
 # shell within single quotes.
 _BOOTSTRAP = (
@@ -61,12 +64,17 @@ class Connection:
         """
         self.to = to
         self._told: deque[str] = deque(maxlen=100)
+        # What it wrote before it was ready, on standard output: nologin(8) says so what it is.
+        self._before: deque[str] = deque(maxlen=3)
         self._on_line = on_line
         self._process = subprocess.Popen(
             [*_command(to), f"exec python3 -c '{_BOOTSTRAP}'"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # The ssh of a ProxyJump hears nothing of BatchMode: without a terminal it asks nobody.
+            env={**os.environ, "SSH_ASKPASS_REQUIRE": "never"},
+            start_new_session=True,
         )
         self._begun = self._listening = False
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -147,11 +155,12 @@ class Connection:
         source = resources.files("fcnship.ship").joinpath("agent.py").read_bytes()
         with contextlib.suppress(BrokenPipeError):
             self._send(b"%d\n" % len(source) + source)
-        # A shell's start-up files may print something first.
+        # A shell's start-up files may print something first, with or without an end of line.
         for _ in range(_NOISE):
-            line = self._line()
-            if line.startswith(READY):
+            line = self._line().rstrip()
+            if line.endswith(READY):
                 return
+            self._before.append(line)
         raise self._ended()
 
     def _send(self, data: bytes) -> None:
@@ -180,7 +189,8 @@ class Connection:
     def _ended(self) -> DeviceError:
         """Why there is no answer, from what ssh and the device's shell have written."""
         self.close()
-        return error_of(self.to, self._process.returncode, list(self._told), begun=self._begun)
+        told = list(self._told or self._before)
+        return error_of(self.to, self._process.returncode, told, begun=self._begun)
 
     def _listen(self) -> None:
         assert self._process.stderr
@@ -203,5 +213,6 @@ def _command(to: Destination) -> list[str]:
         for option, (unset, ours) in _UNLESS_SET.items()
         if to.settings.get(option.lower(), unset) == unset
     }
-    options = [f"-o{option}={value}" for option, value in {**_FIXED, **gaps}.items()]
+    named = {option: ours for option, ours in _IF_NAMED.items() if option.lower() in to.settings}
+    options = [f"-o{option}={value}" for option, value in {**_FIXED, **gaps, **named}.items()]
     return ["ssh", "-T", *options, *to.words()]

@@ -63,6 +63,8 @@ _SAME = {
     "Unknown command: python3": "python3: not found",
     "command not found: python3": "python3: not found",
 }
+# How ssh names a peer that it has through a pipe.
+_BEHIND_A_JUMP = "UNKNOWN port 65535"
 _SILENT = ("timed out", "refused", "No route to host", "unreachable", "Connection closed", "Connection reset")
 
 
@@ -88,6 +90,13 @@ def error_of(to: Destination, code: int | None, told: Sequence[str], *, begun: b
             f"the connection to {to.typed} was cut",
             cause=said,
             next="run the same command again: it goes on with what has arrived",
+        )
+    jump = to.settings.get("proxyjump") or to.settings.get("proxycommand")
+    if jump and _BEHIND_A_JUMP in text:
+        return DeviceError(
+            f"{to.name} is not reached: the line ended on its way there, at {jump}",
+            cause="; ".join([line.strip("@ ") for line in told if line.strip("@")][:2]),
+            next=f"get there by hand first, once: ssh {to.as_typed} true",
         )
     for mark, what, cause, then in _KNOWN:
         if mark in text:

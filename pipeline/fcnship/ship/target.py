@@ -32,7 +32,8 @@ def check_target(out: Path, form: Form) -> Earlier | None:
     """The drop that would be replaced, or None for a free place or an empty folder.
 
     Raises:
-        UsageError: something else is there, or in the folder of the drop that is there, or it is no name.
+        UsageError: something else is there, or in the folder of the drop that is there, or it is no name, or
+            nothing can be written there, as far as that can be told before any work is done.
     """
     if out.name in ("", ".."):
         raise UsageError(
@@ -40,9 +41,18 @@ def check_target(out: Path, form: Form) -> Earlier | None:
             cause="it appears in one step, as a folder or a file of its own",
             next="write it like -o drops/multiscale",
         )
-    if out.is_symlink():
+    try:
+        standing = next(path for path in out.absolute().parents if path.exists())
+        if not standing.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(standing, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        linked, there = out.is_symlink(), out.exists()
+    except OSError as error:
+        raise _unwritable(out, error) from None
+    if linked:
         raise _in_the_way(out, "it is a symbolic link")
-    if not out.exists():
+    if not there:
         return None
     if form == "folder":
         return _earlier_folder(out)
@@ -112,13 +122,17 @@ def appearing(out: Path) -> Iterator[Path]:
                 if folder.is_dir():
                     _flush(folder)
     except OSError as error:
-        raise UsageError(
-            f"cannot write the drop {out}: {error.strerror or error}",
-            cause="the disk is full, or the folder may not be written"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
-            else "something on the way to it is no folder, or its name is too long",
-            next="name a place that you may write with -o",
-        ) from None
+        raise _unwritable(out, error) from None
+
+
+def _unwritable(out: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot write the drop {out}: {error.strerror or error}",
+        cause="the disk is full, or the folder may not be written"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
+        else "something on the way to it is no folder, or its name is too long",
+        next="name a place that you may write with -o",
+    )
 
 
 def _flush(folder: Path) -> None:

@@ -21,8 +21,10 @@ from fcnship.stages.trainable import check_convolutional, check_trainable
 from fcnship.training import Course, Validation, fit
 from fcnship.training.cluster import Cluster, cluster_of
 from fcnship.training.course import Unaugmented, epoch_of, split, validation_batches
+from fcnship.training.failures import told
 from fcnship.training.keeper import Keeper
 from fcnship.training.meeting import meet
+from fcnship.training.repeatable import repeatable
 from fcnship.training.replicas import Replicas, check_unused, replicas_here
 
 _LIBRARIES = ("fcnship", "tensorflow", "keras", "numpy")
@@ -44,7 +46,7 @@ def fitted(session: Session, recipe: Recipe, inputs: Mapping[str, str]) -> Fitte
         ModelRefused: the recipe's network cannot be trained, used or saved.
         DeviceError: another machine did not come, or was lost.
     """
-    keras, tf = import_keras(), import_tensorflow()
+    tf = import_tensorflow()
     cluster = cluster_of(os.environ)
     if cluster:
         check_unused()
@@ -52,11 +54,16 @@ def fitted(session: Session, recipe: Recipe, inputs: Mapping[str, str]) -> Fitte
         meet(cluster, kept_inputs(inputs), session.events.say)
     # Before anything else: TensorFlow cannot be told of other machines once it has computed something.
     replicas = replicas_here(tf, cluster)
+    gpus = bool(tf.config.list_physical_devices("GPU"))
+    with told(tf, recipe.name, cluster), repeatable(gpus=gpus):
+        return _fitted(session, recipe, inputs, replicas)
+
+
+def _fitted(session: Session, recipe: Recipe, inputs: Mapping[str, str], replicas: Replicas) -> Fitted:
+    keras, seed = import_keras(), session.options.seed
+    keras.utils.set_random_seed(seed)  # a recipe may draw numbers when it is loaded, too
     data, course = _course(session, recipe)
-    keras.utils.set_random_seed(session.options.seed)
-    if tf.config.list_physical_devices("GPU"):
-        # A GPU's fastest sums depend on which thread comes first; on processors they were equal to the bit.
-        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
     with replicas.strategy.scope():
         model = recipe.build(data.channels, data.classes)
     facts = facts_of(model).labelled(data.labels_for(data.classes), recipe.value_range)
@@ -64,9 +71,9 @@ def fitted(session: Session, recipe: Recipe, inputs: Mapping[str, str]) -> Fitte
     check_trainable(session, recipe, model, facts)
     with replicas.strategy.scope():
         optimizer = recipe.optimizer(course.steps)
-    batches = training_batches(data, recipe, session.profiles, session.options.seed)
-    session.events.say(_told(recipe, data, course, replicas))
-    keeper = keeper_of(session, inputs, writes=cluster is None or cluster.chief)
+    batches = training_batches(data, recipe, session.profiles, seed)
+    _say_what(session, recipe, data, course, replicas)
+    keeper = keeper_of(session, inputs, writes=replicas.cluster is None or replicas.cluster.chief)
     standing = fit(
         model, optimizer, batches, course, session.events.progress, keeper=keeper, replicas=replicas
     )
@@ -107,18 +114,32 @@ def _course(session: Session, recipe: Recipe) -> tuple[Dataset, Course]:
     return data, Course(steps=steps, epoch=epoch, validation=validation)
 
 
-def _told(recipe: Recipe, data: Dataset, course: Course, replicas: Replicas) -> str:
+def _say_what(session: Session, recipe: Recipe, data: Dataset, course: Course, replicas: Replicas) -> None:
     shared = f", each shared by {replicas.count} devices" if replicas.count > 1 else ""
-    return f"training {recipe.name} on {data.name}: {len(data.x_train)} images, {course.steps} steps{shared}"
+    images = len(data.x_train)
+    session.events.say(
+        f"training {recipe.name} on {data.name}: {images} images, {course.steps} steps{shared}"
+    )
+    if callable(getattr(recipe.module, "loss", None)):
+        session.events.say(
+            f"{recipe.path}: its loss is not used: training is by the cross-entropy of classes"
+        )
 
 
 def follow(session: Session, recipe: Recipe, inputs: Mapping[str, str], cluster: Cluster) -> None:
     """Train along with the chief. What must be written for it lies in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="fcnship-") as folder:
-        own = Session(replace(session.options, out=Path(folder)), session.events)
+        own = aside(session, Path(folder))
         own.workspace.root.mkdir(parents=True)
         fitted(own, recipe, inputs)
     _say_whose(session.events, cluster)
+
+
+def aside(session: Session, folder: Path) -> Session:
+    """A session that works in another folder. The data are the same: they may fill half of the memory."""
+    other = Session(replace(session.options, out=folder), session.events)
+    other.data = session.data
+    return other
 
 
 def _say_whose(events: Events, cluster: Cluster) -> None:

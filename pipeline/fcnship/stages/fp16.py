@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fcnship.driver import StageResult
+from fcnship.driver import ASKED, StageResult
 from fcnship.errors import ModelRefused
 from fcnship.graph.cost import cost_of
 from fcnship.graph.onnx_export import INPUT, OUTPUT
@@ -38,9 +38,9 @@ class Fp16:
     def inputs(self, session: Session) -> Mapping[str, str]:
         """What was asked for, and the images whose activations are looked at."""
         if self.name not in session.options.precisions:
-            return {"asked for": "no"}
+            return {ASKED: "no"}
         return {
-            "asked for": "yes",
+            ASKED: "yes",
             **session.data_inputs,
             "profiles": " ".join(str(profile) for profile in session.profiles),
             "io": session.options.io,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fcnship.data.collection import part_of, sha256_of
-from fcnship.driver import StageResult
+from fcnship.driver import ASKED, StageResult
 from fcnship.errors import ParityFailed
 from fcnship.graph.cost import cost_of
 from fcnship.graph.onnx_export import INPUT, OUTPUT
@@ -44,10 +44,10 @@ class Int8:
     def inputs(self, session: Session) -> Mapping[str, str]:
         """What was asked for: the recipe, what stays FP32, the budget; and the data and the sizes."""
         if self.name not in session.options.precisions:
-            return {"asked for": "no"}
+            return {ASKED: "no"}
         budget = session.options.int8_budget
         return {
-            "asked for": "yes",
+            ASKED: "yes",
             "calibration": find_calibration(session.options.calibration).sha256,
             "keep fp32": ", ".join(session.options.keep_fp32) or "nothing",
             "budget": "none" if budget is None else f"{budget:g} points",

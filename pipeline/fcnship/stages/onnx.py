@@ -9,12 +9,15 @@ from collections.abc import Mapping
 
 from fcnship.driver import StageResult
 from fcnship.frameworks import import_keras
+from fcnship.graph.dtypes import dtypes_of
 from fcnship.graph.loading import load_model
 from fcnship.graph.onnx_export import INPUT, OUTPUT, export
 from fcnship.session import Session
 from fcnship.version import __version__
 
 FILE = "onnx/fp32.onnx"
+# The dtypes other than float32 in which the original computes.
+COMPUTED_IN = "original_computes_in"
 
 
 class Onnx:
@@ -39,9 +42,11 @@ class Onnx:
         model = load_model(session.network_file)
         with session.workspace.writing(FILE) as path:
             export(model, path, session.options.layout, _metadata(session))
+        others = sorted(dtypes_of(model) - {"float32"})
         operators = [node.op_type for node in onnx.load(session.workspace.path(FILE)).graph.node]
         return StageResult(
-            files=(FILE,), facts={"nodes": len(operators), "operators": sorted(set(operators))}
+            files=(FILE,),
+            facts={"nodes": len(operators), "operators": sorted(set(operators)), COMPUTED_IN: others},
         )
 
     def ensures(self, session: Session, result: StageResult) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from fcnship.driver import StageResult
+from fcnship.errors import ArtifactError
 from fcnship.hashing import sha256_of_file, sha256_of_value
 from fcnship.reports import write_reports
 from fcnship.reports.json_report import read_report
 from fcnship.session import Session
 from fcnship.ship.merge import device_files, device_rows
+from fcnship.stages.onnx import COMPUTED_IN
 from fcnship.stages.train import MEASURED
 from fcnship.stages.validate import FILE as VALIDATION
 from fcnship.stages.validate import LATENCY
@@ -27,6 +29,9 @@ from fcnship.version import __version__
 from fcnship.workspace import StageRecord
 
 FILES = ("report.json", "report.md", "report.html", "junit.xml")
+_TABLES = ("parity", "tolerance", "refusals", "budget", "reproducers")
+_ROWS = (*_TABLES, "environment", "variants", "accuracy", "parity_warnings")
+_TIMES = ("measured", "latency", "timing")
 
 
 class Report:
@@ -64,10 +69,10 @@ class Report:
 
 def compose(session: Session, *, with_devices: bool = True) -> dict[str, Any]:
     """The report, schema fcnship.report/1; with what devices have measured since, or without."""
-    rows = json.loads(session.workspace.path(VALIDATION).read_text(encoding="utf-8"))
+    rows = _written_by_validate(session, VALIDATION, _ROWS)
     devices = device_rows(session.workspace.root, rows["variants"] if with_devices else ())
     rows |= {"variants": [*rows["variants"], *devices.variants], "parity": [*rows["parity"], *devices.parity]}
-    timed = json.loads(session.workspace.path(LATENCY).read_text(encoding="utf-8"))
+    timed = _written_by_validate(session, LATENCY, _TIMES)
     allowed = session.options.max_slowdown
     latency = judged(timed["latency"], allowed)
     before, now = session.baseline, {**timed, "environment": rows["environment"]}
@@ -92,6 +97,7 @@ def compose(session: Session, *, with_devices: bool = True) -> dict[str, Any]:
         "must_not_use": must_not_use(accuracy, session.profiles),
         "warnings": [
             *_range_warnings(session),
+            *_dtype_warnings(session),
             *rows["parity_warnings"],
             *(certificate["warnings"] if certificate else ()),
             *accuracy_warnings(accuracy),
@@ -104,7 +110,7 @@ def compose(session: Session, *, with_devices: bool = True) -> dict[str, Any]:
         "profiles": [profile.as_json() for profile in session.profiles],
         "variants": rows["variants"],
         "stages": _stages(session),
-        **{key: rows[key] for key in ("parity", "tolerance", "refusals", "budget", "reproducers")},
+        **{key: rows[key] for key in _TABLES},
         "accuracy": accuracy,
         "latency": [*latency, *devices.latency],
         "timing": timed["timing"],
@@ -119,11 +125,39 @@ def compose(session: Session, *, with_devices: bool = True) -> dict[str, Any]:
     return {**report, **{key: value for key, value in found.items() if value}}
 
 
+def _written_by_validate(session: Session, file: str, keys: Sequence[str]) -> dict[str, Any]:
+    """What validate wrote into a file of the run.
+
+    Raises:
+        ArtifactError: an older fcnship wrote it, which measured less or kept it otherwise.
+    """
+    path = session.workspace.path(file)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if missing := [key for key in keys if key not in found]:
+        raise ArtifactError(
+            f"{path} has no {' and no '.join(repr(key) for key in missing)}",
+            cause="another version of fcnship validated this run",
+            next=f"measure again: fcnship validate {shlex.quote(str(session.workspace.root))}",
+        )
+    return found
+
+
 def _precision(session: Session) -> dict[str, Any]:
     """What the stages that narrow found out, by their precision; empty where none was asked for."""
     records = session.workspace.records()
     asked = [name for name in ("fp16", "int8") if name in session.options.precisions and name in records]
     return {name: dict(records[name].facts) for name in asked if records[name].status == "done"}
+
+
+def _dtype_warnings(session: Session) -> list[str]:
+    """Files in float32 are made of an original that is not: what it rounds off is no error of theirs."""
+    found = session.record("onnx").facts.get(COMPUTED_IN)
+    if not found:
+        return []
+    return [
+        f"the original computes in {' and '.join(found)}; the ONNX files are made of it in float32. They may "
+        "differ from it by its own rounding, which their tolerance is measured from"
+    ]
 
 
 def _range_warnings(session: Session) -> list[str]:

@@ -16,16 +16,21 @@ from fcnship.frameworks import import_keras
 from fcnship.graph.facts import ModelFacts, facts_of
 from fcnship.graph.loading import load_model, load_model_with_notes
 from fcnship.graph.surgery.values import array_of
+from fcnship.precision.calibration import find_calibration
+from fcnship.precision.drawing import check_enough
 from fcnship.recipe import ModelFile, Recipe
 from fcnship.session import Session
 from fcnship.stages.fitted import fitted, keeper_of
 from fcnship.stages.trainable import check_convolutional
 from fcnship.stages.value_range import measured_value_range
 from fcnship.training.checkpoint import steps_kept
+from fcnship.wording import counted
 
 MODEL = "keras/model.keras"
 HISTORY = "keras/history.json"
 MEASURED = "value_range_measured"
+_COLOURS = {1: "grey", 3: "colour"}
+_TRAINED_ON = "name the data that it was trained on: --data, a folder or PATH.npz"
 
 
 class Train:
@@ -46,9 +51,11 @@ class Train:
         return inputs
 
     def requires(self, session: Session) -> None:
-        """Keras can be imported and the data can be read."""
+        """Keras can be imported and the data can be read, and what calibrates afterwards is there."""
         import_keras()
-        _ = session.data
+        data = session.data
+        if "int8" in session.options.precisions:
+            check_enough(find_calibration(session.options.calibration), data)
 
     def run(self, session: Session) -> StageResult:
         """Builds the network, checks the profiles against its geometry, and only then trains it."""
@@ -100,16 +107,25 @@ def _take_over(session: Session, source: ModelFile) -> StageResult:
 
 def _check_fits(path: Path, facts: ModelFacts, session: Session) -> None:
     data, geometry = session.data, facts.geometry
-    for what, has, wants in (
-        ("channels", data.channels, geometry.channels),
-        ("classes", data.classes, geometry.classes),
-    ):
-        if has > wants or (what == "channels" and has != wants):
-            raise DataRefused(
-                f"{path} takes {wants} {what}, the data set {data.name} has {has}",
-                cause="the model was trained on other data, or a label is out of range",
-                next="name the data that it was trained on: --data PATH.npz",
-            )
+    if data.channels != geometry.channels:
+        raise DataRefused(
+            f"{path} takes images of {counted(geometry.channels, 'channel')}, "
+            f"those of {data.name} have {data.channels}",
+            cause=f"the model was trained on {_COLOURS.get(geometry.channels, 'other')} images",
+            next=_TRAINED_ON,
+        )
+    if geometry.classes == 1:
+        raise DataRefused(
+            f"{path} has one output, the data set {data.name} has {counted(data.classes, 'class')}",
+            cause="one output (sigmoid) says how likely one class is; fcnship takes the largest of several",
+            next="give the model an output for each class: Dense(2, activation='softmax')",
+        )
+    if data.classes > geometry.classes:
+        raise DataRefused(
+            f"{path} has {counted(geometry.classes, 'class')}, the data set {data.name} has {data.classes}",
+            cause="the model was trained on other data, or a label is out of range",
+            next=_TRAINED_ON,
+        )
 
 
 def _check_finite(path: Path, model: Any) -> None:

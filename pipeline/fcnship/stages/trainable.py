@@ -14,6 +14,7 @@ from fcnship.graph.facts import ModelFacts, check_profiles, facts_of
 from fcnship.graph.loading import load_model
 from fcnship.recipe import Recipe
 from fcnship.session import Session
+from fcnship.wording import counted
 
 _NEARLY = 1e-2
 
@@ -51,13 +52,13 @@ def check_convolutional(session: Session, model: Any) -> None:
 
 def _check_fits(session: Session, recipe: Recipe, facts: ModelFacts) -> None:
     data, geometry = session.data, facts.geometry
-    for what, has, wants in (
-        ("channels", data.channels, geometry.channels),
-        ("classes", data.classes, geometry.classes),
+    for noun, what, has, wants in (
+        ("channel", "channels", data.channels, geometry.channels),
+        ("class", "classes", data.classes, geometry.classes),
     ):
         if has != wants:
             raise ModelRefused(
-                f"{recipe.path}: the model has {wants} {what}, the data set {data.name} has {has}",
+                f"{recipe.path}: the model has {counted(wants, noun)}, the data set {data.name} has {has}",
                 cause=f"model(channels, classes) was called with {what}={has} and does not use it",
                 next=f"put {what} where the number {wants} stands",
             )
@@ -68,7 +69,14 @@ def _check_probabilities(session: Session, recipe: Recipe, model: Any, facts: Mo
     size = facts.geometry.input_size or session.profiles[0].min
     shape = (1, size.height, size.width, facts.geometry.channels)
     image = np.random.default_rng(0).uniform(*recipe.value_range, shape).astype(np.float32)
-    outputs = np.asarray(model(image, training=False))
+    answer = model(image, training=False)
+    if answer.dtype.name != "float32":
+        raise ModelRefused(
+            f"{recipe.path}: the model's outputs are {answer.dtype.name}, not float32",
+            cause="the recipe sets a policy like mixed_float16, or a dtype of its last layer",
+            next="leave it out, and let fcnship narrow the trained network: --precision fp16",
+        )
+    outputs = np.asarray(answer)
     sums = outputs.sum(axis=-1)
     if outputs.min() < 0 or np.abs(sums - 1).max() > _NEARLY:
         raise ModelRefused(

@@ -24,7 +24,9 @@ from fcnship.stages.engine_files import check_engines
 from fcnship.stages.run_attribution import run_attribution
 from fcnship.stages.run_parity import RunParity
 from fcnship.stages.savedmodel import FOLDER as SAVEDMODEL_FOLDER
-from fcnship.verify.accuracy import accuracy_rows, accuracy_sizes, image_counts
+from fcnship.verify.accuracy import accuracy_rows, image_counts
+from fcnship.verify.accuracy_grid import accuracy_sizes
+from fcnship.verify.attribution.ask import check_wanted
 from fcnship.verify.checks import Checks
 from fcnship.verify.latency import latency_cases, latency_rows
 from fcnship.verify.reproducer import FOLDER as REPRODUCERS
@@ -65,6 +67,11 @@ class Validate:
     def run(self, session: Session) -> StageResult:
         """Measure, size by size, so that no more than one size's outputs are held."""
         with _opened(session) as (runners, variants):
+            # Before minutes are spent: a misspelt name would be told after them.
+            check_wanted(
+                self._checks.attribute_variants,
+                [row["variant"] for row in variants if row["variant"] != ORIGINAL],
+            )
             steps = _Steps(session, runners, variants, self._checks)
             rows = {
                 "environment": environment(),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from fcnship.data.batches import Batches
-from fcnship.errors import ModelRefused
 from fcnship.frameworks import import_tensorflow
 from fcnship.training.checkpoint import Checkpoint, arrays_from, bytes_of
 from fcnship.training.course import Course, Validation
+from fcnship.training.failures import check_loss, check_weights
 from fcnship.training.feed import fed
 from fcnship.training.keeper import Keeper
-from fcnship.training.replicas import Replicas, lost, one_device
+from fcnship.training.replicas import Replicas, one_device
 from fcnship.training.standing import Standing
 from fcnship.training.stopping import Stopping, stopping
 from fcnship.training.update import evaluation_function, update_function
@@ -37,19 +36,13 @@ def fit(
     The history has the smoothed loss and accuracy at some 50 steps, and each look at held-out images.
 
     Raises:
-        ModelRefused: the model cannot be traced at any size, or the loss is no longer a number.
-        DeviceError: another machine was lost.
+        ModelRefused: the model cannot be traced at any size, or the loss or a weight is no longer a number.
     """
     tf = import_tensorflow()
     fitting = _Fitting(tf, model, optimizer, course, replicas or one_device(tf), keeper)
-    try:
-        fitting.restore()
-        with stopping() as stop:
-            fitting.train(batches, progress, stop)
-    except tf.errors.OpError as error:
-        if fitting.replicas.cluster is None:
-            raise
-        raise lost(fitting.replicas.cluster, error) from error
+    fitting.restore()
+    with stopping() as stop:
+        fitting.train(batches, progress, stop)
     fitting.finish()
     return fitting.standing
 
@@ -126,15 +119,11 @@ class _Fitting:
         else:
             # With use_ema the averaged weights are the trained ones; without it this does nothing.
             self.optimizer.finalize_variable_values(self.model.trainable_variables)
+        check_weights(self.model)
 
     def _step(self, parts: tuple[Any, ...]) -> None:
         loss, accuracy = (float(value) for value in self.update(*parts))
-        if not math.isfinite(loss):
-            raise ModelRefused(
-                f"training diverged: the loss became {loss} at step {self.standing.step + 1}",
-                cause="the learning rate is too high for this network and data",
-                next="lower it in the recipe's optimizer(steps)",
-            )
+        check_loss(loss, self.standing.step + 1)
         self.standing.add(loss, accuracy)
 
     def _look(self, validation: Validation) -> None:

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from fcnship.errors import DeviceError, UsageError
 from fcnship.training.cluster import Cluster, parts_of
@@ -24,7 +24,8 @@ _DEFAULT_WAIT = 600.0
 _BETWEEN_TRIES = 0.2
 _TALK_SECONDS = 10.0
 _MOST_BYTES = 1 << 16
-_READY = "ready"
+# Its answers; a list names the inputs that differ.
+_READY, _TWICE = "ready", "twice"
 
 
 def meet(cluster: Cluster, inputs: Mapping[str, str], say: Callable[[str], None] = lambda text: None) -> None:
@@ -56,11 +57,16 @@ def _receive(cluster: Cluster, inputs: dict[str, str], end: float, say: Callable
                 raise _absent(cluster, missing) from None
             index, theirs = _heard(connection)
             differing = [name for name in {**inputs, **theirs} if inputs.get(name) != theirs.get(name)]
-            if index in others and differing:
+            if index not in others:
+                continue
+            if differing:
                 _tell(connection, differing)
-                say(f"worker {index} wants another training: {', '.join(differing)} differ. It is waited for")
-            else:
-                there[index] = connection
+                say(f"worker {index} wants another training: {_told(differing)}. It is waited for")
+                continue
+            if index in there and not _left(there[index]):
+                _tell(there[index], _TWICE)
+                say(f"two workers say that they are worker {index}: the first to come is sent away")
+            there[index] = connection
         for place in others:
             _tell(there[place], _READY)
 
@@ -68,22 +74,44 @@ def _receive(cluster: Cluster, inputs: dict[str, str], end: float, say: Callable
 def _report(cluster: Cluster, inputs: dict[str, str], end: float) -> None:
     """Another machine's side: tries until the chief listens, then waits for its answer."""
     _listening(cluster).close()  # TensorFlow will; the others had better not wait for one that cannot
+    why = ""
     while True:
         left = end - time.monotonic()
         if left <= 0:
-            raise _absent(cluster, [0])
-        with contextlib.suppress(OSError, ValueError):
+            raise _absent(cluster, [0], why)
+        try:
             with socket.create_connection(parts_of(cluster.addresses[0]), timeout=left) as connection:
                 _tell(connection, {"index": cluster.index, "inputs": inputs})
-                answer = json.loads(_line(connection))
+                answer = _answered(connection)
             break
+        except (OSError, ValueError) as error:
+            why = f" ({getattr(error, 'strerror', '') or error})"
         threading.Event().wait(min(_BETWEEN_TRIES, max(left, 0)))
-    if answer != _READY:
+    if answer == _TWICE:
         raise UsageError(
-            f"this worker was asked for another training than the chief: {', '.join(answer)} differ",
+            f"another worker came to the chief as worker {cluster.index} too",
+            cause="two machines have the same task index in TF_CONFIG, or this one was started twice",
+            next="give each machine an index of its own, counted from 0",
+        )
+    if isinstance(answer, list):
+        raise UsageError(
+            f"this worker was asked for another training than the chief: {_told(answer)}",
             cause="the recipe, the data, an option or a library is not the same on both machines",
             next="give all machines the same files, versions and command",
         )
+
+
+def _answered(connection: socket.socket) -> str | list[str]:
+    """The chief's answer; ValueError where somebody else has its port."""
+    answer = json.loads(_line(connection))
+    names = isinstance(answer, list) and answer and all(isinstance(name, str) for name in answer)
+    if not names and answer not in (_READY, _TWICE):
+        raise ValueError("somebody else answers there")
+    return cast("str | list[str]", answer)
+
+
+def _told(differing: list[str]) -> str:
+    return f"{', '.join(differing)} {'differs' if len(differing) == 1 else 'differ'}"
 
 
 def _listening(cluster: Cluster) -> socket.socket:
@@ -135,17 +163,18 @@ def _line(connection: socket.socket) -> bytes:
 
 
 def _tell(connection: socket.socket, what: Any) -> None:
-    # A worker that has gone meanwhile is missed by TensorFlow, which says so within seconds.
+    # One that has gone meanwhile is missed soon enough, at the latest when TensorFlow joins the machines.
     with contextlib.suppress(OSError):
         connection.sendall(json.dumps(what).encode() + b"\n")
 
 
-def _absent(cluster: Cluster, missing: list[int]) -> DeviceError:
+def _absent(cluster: Cluster, missing: list[int], why: str = "") -> DeviceError:
     names = [f"worker {place} ({cluster.addresses[place]})" for place in missing]
     chief = " Or, of the chief: its model is trained already" if 0 in missing else ""
     return DeviceError(
         f"{' and '.join(names)} did not come within {patience():g} s",
-        cause=f"it was not started, has failed, or cannot be reached from here.{chief}",
+        cause="it was not started, has failed, has the index of another, "
+        f"or cannot be reached from here{why}.{chief}",
         next=f"start the same command on all machines of TF_CONFIG; {WAIT} says how long one waits",
     )
 

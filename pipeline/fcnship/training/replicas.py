@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fcnship.errors import DeviceError, EnvironmentLacks
+from fcnship.errors import EnvironmentLacks
 from fcnship.training.cluster import Cluster
-from fcnship.training.meeting import patience
+from fcnship.training.joining import joined
 
 _CHUNK = 1 << 24
 Array = np.ndarray[Any, Any]
-# Its input is closed when all is well, or when the process that it watches has ended.
-_WATCH = """
-import os, select, signal, sys
-pid, seconds, message = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
-if not select.select([sys.stdin], [], [], seconds)[0]:
-    print(message, file=sys.stderr, flush=True)
-    os.kill(pid, signal.SIGKILL)
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +80,7 @@ def replicas_here(tf: Any, cluster: Cluster | None) -> Replicas:
         DeviceError: another machine was lost.
     """
     if cluster is not None:
-        return _replicas_of(tf, _joined(tf, cluster), cluster)
+        return _replicas_of(tf, joined(tf, cluster), cluster)
     gpus = tf.config.list_logical_devices("GPU") if len(tf.config.list_physical_devices("GPU")) > 1 else []
     return mirrored(tf, [gpu.name for gpu in gpus]) if gpus else one_device(tf)
 
@@ -133,51 +121,6 @@ def check_unused() -> None:
             cause="it has computed something in this process before",
             next="start the training in a new process: fcnship train",
         )
-
-
-def _joined(tf: Any, cluster: Cluster) -> Any:
-    with _watched(cluster):
-        try:
-            return tf.distribute.MultiWorkerMirroredStrategy()
-        except tf.errors.OpError as error:
-            raise lost(cluster, error) from error
-
-
-@contextlib.contextmanager
-def _watched(cluster: Cluster) -> Iterator[None]:
-    """End this process if TensorFlow does not join the others in time.
-
-    For one that fails between the meeting and this moment TensorFlow waits an hour, with the interpreter
-    locked: no thread, signal or exception of Python's can end that, only another process.
-    """
-    message = (
-        f"fcnship: TensorFlow could not join {cluster.told} within {patience():g} s\n"
-        "  cause: one of them failed just after all had met, or a firewall is between them\n"
-        "  next:  look at what it said, then start the same command on all machines again"
-    )
-    words = [sys.executable, "-S", "-E", "-c", _WATCH, str(os.getpid()), str(patience()), message]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) as watch:
-        try:
-            yield
-        finally:
-            assert watch.stdin
-            watch.stdin.close()
-
-
-def lost(cluster: Cluster, error: Exception) -> DeviceError:
-    """What to say when other machines do not answer any more."""
-    gone = cluster.not_answering()
-    told = " and ".join(gone) if gone else "another worker"
-    return DeviceError(
-        f"{told} ended or cannot be reached any more, and training ended with it",
-        cause=f"it failed, was stopped, or the network is down ({_last_line(error)})",
-        next="look at what it said, then start the same command on all machines again: "
-        "training goes on from the last epoch",
-    )
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
 
 
 def _place(tf: Any, context: Any) -> int:

@@ -37,7 +37,8 @@ def update_function(tf: Any, model: Any, optimizer: Any, replicas: Replicas) -> 
             scores = class_scores(tf, model(images, training=True))
             penalty = tf.add_n([tf.constant(0.0), *model.losses]) / replicas.count
             loss = _loss(tf, labels, scores, weights) / total + penalty
-        gradients = _summed_gradients(tf, tape.gradient(loss, variables), replicas)
+            scaled = optimizer.scale_loss(loss)  # its gradients are scaled back where they are applied
+        gradients = _summed_gradients(tf, tape.gradient(scaled, variables), replicas)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         _level(tf, model.non_trainable_variables, replicas)
         return _summed(tf, tf.stack([loss, _right(tf, labels, scores, weights) / total]), replicas)

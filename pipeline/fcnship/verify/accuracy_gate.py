@@ -9,8 +9,10 @@ from typing import Any
 from fcnship.errors import AccuracyBelowFloor
 from fcnship.sizes import Size
 from fcnship.verify.proportion import interval_of_share
+from fcnship.verify.unfit_sizes import best_of
 
 Row = Mapping[str, Any]
+_HALF = 0.5
 
 
 def held_to(floor: float | None, rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -37,6 +39,23 @@ def accuracy_reasons(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def accuracy_warnings(rows: Sequence[Row]) -> list[str]:
+    """What no gate tells: a network that is wrong at every size, and what passed by less than can be told."""
+    return [*_wrong_everywhere(rows), *_too_close_to_tell(rows)]
+
+
+def _wrong_everywhere(rows: Sequence[Row]) -> list[str]:
+    """Where not to use a network is told beside its best size; of one that has none nothing would be told."""
+    best = best_of(rows)
+    if best is None or best["accuracy"] >= _HALF:
+        return []
+    return [
+        f"{best['variant']} is wrong more often than right at every size that was measured; at its best, "
+        f"{_where(best)}, it is right for {_measured(best)}. If it should be better, it was trained for "
+        "other sizes, for other pixel values (--value-range) or with its labels in another order"
+    ]
+
+
+def _too_close_to_tell(rows: Sequence[Row]) -> list[str]:
     """What the gate passed though so few images leave open whether it should: said once, at the closest."""
     open_ = [row for row in rows if row.get("passed", False) and _interval(row)[0] < row["floor"]]
     if not open_:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fcnship.graph.surgery.values import array_of
+from fcnship.graph.dtypes import copy_in
 from fcnship.verify.outputs import Array, answers, error_of
 
 # A sum in another order errs like the first, so two honest runs differ by a few floors; a wrong weight,
 # order, padding or axis by thousands.
 MULTIPLE = 16
 _EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
-_NARROW = ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +54,8 @@ def noise_of(model: Any, images: Array, answered: Sequence[Array], batch: int, c
 
 def float64_copy(model: Any) -> Any:
     """The same model in float64; None where it is that wide already or cannot be built again."""
-    if "float64" in _dtypes(model):
-        return None
-    try:
-        wide = type(model).from_config(_widened(copy.deepcopy(model.get_config())))
-        for new, old in zip(wide.weights, model.weights, strict=True):
-            new.assign(array_of(old).astype("float64"))
-        for layer in wide._flatten_layers():
-            if hasattr(layer, "finalize_state"):  # an adapted Normalization, which computes with copies
-                layer.finalize_state()
-    except Exception:  # noqa: BLE001 - a custom layer may refuse in any way; there is another measurement
-        return None
-    return wide if _dtypes(wide) == {"float64"} else None
+    wide = None if "float64" in _dtypes(model) else copy_in(model, "float64")
+    return wide if wide is not None and _dtypes(wide) == {"float64"} else None
 
 
 def _exact(model: Any, images: Array, batch: int, channels_first: bool) -> list[Array] | None:
@@ -77,22 +65,6 @@ def _exact(model: Any, images: Array, batch: int, channels_first: bool) -> list[
         return None if wide is None else answers(wide, _floats(images), batch, channels_first)
     except Exception:  # noqa: BLE001 - a missing kernel shows in many ways; there is another measurement
         return None
-
-
-def _widened(config: Any) -> Any:
-    """A configuration in which every floating dtype is float64."""
-    if isinstance(config, list | tuple):
-        return type(config)(_widened(part) for part in config)
-    if not isinstance(config, dict):
-        return config
-    policy = config.get("class_name") == "DTypePolicy" and config.get("config", {}).get("name") in _NARROW
-    if policy:
-        return {**config, "config": {**config["config"], "name": "float64"}}
-    narrow = isinstance(config.get("dtype"), str) and config["dtype"] in _NARROW
-    wide = {key: _widened(value) for key, value in config.items()} | ({"dtype": "float64"} if narrow else {})
-    # The weights are copied: drawing random ones first would take their memory several times over.
-    drawn = [key for key in wide if key.endswith("_initializer") and wide[key] is not None]
-    return {**wide, **dict.fromkeys(drawn, "zeros")}
 
 
 def _dtypes(model: Any) -> set[str]:

@@ -70,6 +70,8 @@ class _Walker:
             held = [one if one.cells else _repeated(one, len(self.cells)) for one in held]
         known = {id(value): one.tensor for value, one in zip(values, held, strict=True)}
         new_args, new_kwargs = tensors_in((args, dict(kwargs)), lambda value: known[id(value)])
+        if getattr(op, "_call_has_training_arg", False):  # RandomFlip and its kin train where nothing is said
+            new_kwargs = {**new_kwargs, "training": False}
         try:
             return op(*new_args, **new_kwargs)
         except Exception:  # noqa: BLE001 - a layer that is tied to its size raises in its own way

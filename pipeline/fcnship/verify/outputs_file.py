@@ -110,7 +110,11 @@ def read_outputs(path: Path) -> SavedOutputs:
         ArtifactError: it is damaged, or no file of outputs.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: no such file", next="check the path that is given to --load-outputs")
+        raise UsageError(
+            f"{path}: no such file",
+            cause="the path is misspelt, or relative to another folder",
+            next="give --load-outputs the file that --save-outputs wrote",
+        )
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             about = json.loads(str(held["about"]))

@@ -91,11 +91,14 @@ def read_reproducer(path: Path) -> Reproducer:
     """
     if not path.is_file():
         raise UsageError(
-            f"{path}: no such file",
-            cause="fcnship validate writes it where a variant fails",
+            f"{path} is a folder, not a reproducer" if path.is_dir() else f"{path}: no such file",
+            cause="fcnship validate writes one into reproduce/ for each variant that fails",
             next="name the file that the report names",
         )
     try:
+        # Told here: NumPy's own message for what is no .npz says how to unpickle it.
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .npz")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             about = json.loads(str(held["about"]))
             if about["schema"] != SCHEMA:

@@ -39,10 +39,12 @@ def check_onnxruntime(probe: Probe) -> None:
         EnvironmentLacks: it is not.
     """
     if probe.onnxruntime is None:
-        what = "no NVIDIA GPU answers here, and ONNX Runtime is not installed"
+        fault = probe.onnxruntime_fault or ""
+        broken = "does not load" in fault
+        state = "does not load" if broken else "is not installed"
         raise EnvironmentLacks(
-            "ONNX Runtime is not installed" if probe.gpu else what,
-            cause=probe.gpu_fault or "--backend onnxruntime was given",
+            f"{'' if probe.gpu else 'no NVIDIA GPU answers here, and '}ONNX Runtime {state}",
+            cause=fault if broken else probe.gpu_fault or "--backend onnxruntime was given",
             next="python3 -m pip install onnxruntime, for the python3 that runs fcnship-device",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from fcnship.device.backends import Shape, Unrunnable, serving
 from fcnship.device.cuda import first_gpu
+from fcnship.device.cuda_memory import use_the_driver_without_a_runtime
 from fcnship.sizes import Profile
 
 
@@ -57,8 +59,11 @@ class TensorrtBackend:
 
     def refuses(self, shape: Shape) -> bool | None:
         """Whether the engine itself takes this shape in none of its profiles."""
+        from polygraphy.logger import G_LOGGER
+
         contexts: list[Any] = [runner.context for runner in self._runners]
-        return not any(context.set_input_shape(self._input, shape) for context in contexts)
+        with G_LOGGER.verbosity(G_LOGGER.CRITICAL):  # TensorRT calls each refusal an error
+            return not any(context.set_input_shape(self._input, shape) for context in contexts)
 
     def close(self) -> None:
         """Free the contexts."""
@@ -67,19 +72,17 @@ class TensorrtBackend:
 
 
 def _opened(plan: Path, flavour: str, count: int) -> list[Any]:
-    if flavour == "tensorrt_rtx":
-        os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # read once, when polygraphy is imported
-    from polygraphy.backend.common import bytes_from_path  # pyright: ignore[reportAttributeAccessIssue]
-    from polygraphy.backend.trt import TrtRunner, engine_from_bytes  # pyright: ignore[reportAttributeAccessIssue]
+    drive(flavour)
+    from polygraphy.backend.trt import TrtRunner  # pyright: ignore[reportAttributeAccessIssue]
     from polygraphy.exception import PolygraphyException
 
     runners: list[Any] = []
     try:
-        engine = engine_from_bytes(bytes_from_path(str(plan)))
+        use_the_driver_without_a_runtime()
+        engine = _engine(plan, flavour)
         if engine.num_optimization_profiles != count:
-            raise Unrunnable(
-                f"it has {engine.num_optimization_profiles} profiles, and {count} were asked for"
-            )
+            told = f"it has {engine.num_optimization_profiles} profiles, and {count} were asked for"
+            raise Unrunnable(told)
         for index in range(count):
             runner = TrtRunner(engine, optimization_profile=index)
             runner.activate()
@@ -89,3 +92,29 @@ def _opened(plan: Path, flavour: str, count: int) -> list[Any]:
             runner.deactivate()
         raise Unrunnable(f"it was built, and this GPU does not load it ({error})") from error
     return runners
+
+
+def drive(flavour: str) -> None:
+    """Let Polygraphy drive this TensorRT; what the user's environment says of it does not count.
+
+    Raises:
+        Unrunnable: it drives the other one in this process already.
+    """
+    rtx = flavour == "tensorrt_rtx"
+    os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1" if rtx else "0"  # read once, at the import
+    from polygraphy.config import USE_TENSORRT_RTX
+
+    if rtx != USE_TENSORRT_RTX:
+        raise Unrunnable("the other TensorRT is at work in this process already")
+
+
+def _engine(plan: Path, flavour: str) -> Any:
+    """Not by Polygraphy's engine_from_bytes, which allows a plan to bring native code along and runs it."""
+    from polygraphy.backend.trt import get_trt_logger  # pyright: ignore[reportAttributeAccessIssue]
+
+    trt, logger = importlib.import_module(flavour), get_trt_logger()
+    trt.init_libnvinfer_plugins(logger, "")
+    engine = trt.Runtime(logger).deserialize_cuda_engine(plan.read_bytes())
+    if engine is None:
+        raise Unrunnable("it was built, and this GPU does not load it (TensorRT's log says why)")
+    return engine

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from fcnship.graph.layers import RESIZERS
 from fcnship.graph.surgery import flatten, local, merge, normalise
 from fcnship.graph.surgery.surgeon import Surgeon
 from fcnship.graph.surgery.values import Call, Value, names, refusal
@@ -35,7 +37,6 @@ OPERATIONS: dict[str, Rule] = {
 # Why a layer of Keras that has no rule cannot be served, and what to do about it.
 RECURRENT = names("LSTM GRU SimpleRNN RNN Bidirectional ConvLSTM2D TimeDistributed")
 ATTENTION = names("Attention AdditiveAttention MultiHeadAttention GroupQueryAttention")
-RESIZERS = names("Resizing CenterCrop RandomCrop")
 
 
 def apply_rule(surgeon: Surgeon, call: Call) -> list[Value]:
@@ -46,6 +47,7 @@ def apply_rule(surgeon: Surgeon, call: Call) -> list[Value]:
     """
     import keras
 
+    call = _unwrapped(surgeon, call)
     _refuse_code(call)
     if call.values and all(value.fixed for value in call.values):
         return surgeon.keep(call)
@@ -60,6 +62,14 @@ def apply_rule(surgeon: Surgeon, call: Call) -> list[Value]:
     if rule is None:
         raise _unserved(call)
     return rule(surgeon, call)
+
+
+def _unwrapped(surgeon: Surgeon, call: Call) -> Call:
+    """In use, SpectralNormalization calls the layer in it with the weights that it has, and does no more."""
+    if call.kind != "SpectralNormalization" or not _is_keras(call.op):
+        return call
+    surgeon.record(call.op, "SpectralNormalization", "removed: the layer in it goes on with its weights")
+    return replace(call, op=call.op.layer)
 
 
 def _refuse_code(call: Call) -> None:

@@ -17,6 +17,21 @@ Row = Mapping[str, Any]
 _IMAGES = 4  # where nothing failed
 
 
+def check_wanted(wanted: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse variants that were asked for and are none.
+
+    Raises:
+        UsageError: of the first.
+    """
+    for name in wanted:
+        if name not in known:
+            raise UsageError(
+                f"there is no variant {name!r} to look into",
+                cause=f"there are {', '.join(known) or 'none'}",
+                next="name one of these as --variant, or leave it out",
+            )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ask:
     """What is to be attributed.
@@ -40,14 +55,7 @@ class Ask:
     def answers(self) -> list[dict[str, Any]]:
         """The report's ``attribution``: one object for each variant."""
         wanted = self.checks.attribute_variants
-        known = [*(c.variant for c in self.candidates), *self.others]
-        for name in wanted:
-            if name not in known:
-                raise UsageError(
-                    f"there is no variant {name!r} to look into",
-                    cause=f"there are {', '.join(known) or 'none'}",
-                    next="name one of these as --variant, or leave it out",
-                )
+        check_wanted(wanted, [*(c.variant for c in self.candidates), *self.others])
         chosen = [c for c in self.candidates if not wanted or c.variant in wanted]
         reference = self.attribution.name
         told = [skipped(v, reference, why) for v, why in self.others.items() if not wanted or v in wanted]
