@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deploying import Device
 from drops import Made, make_drop
+from sshd import Client, Sshd, make_client, serving
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +47,26 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     public = (folder / "ours.pub").read_text(encoding="utf-8")
     (folder / "allowed_signers").write_text(f"release@example.com {public}", encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """A person with a key and an ssh of their own, whom this process works for."""
+    client = make_client(tmp_path / "client")
+    for name, value in client.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return client
+
+
+@pytest.fixture
+def server(client: Client, tmp_path: Path) -> Iterator[Sshd]:
+    """A device that the client knows and may enter."""
+    with serving(tmp_path / "server", client) as server:
+        yield server
+
+
+@pytest.fixture
+def device(client: Client, server: Sshd, tmp_path: Path) -> Device:
+    """An empty store on it."""
+    return Device(client=client, server=server, root=tmp_path / "root", cwd=tmp_path)

@@ -12,21 +12,12 @@ from pathlib import Path
 import pytest
 from deploying import HOST, run, with_program
 from drops import Made
-from sshd import MISSING, Client, known_hosts_line, make_client, make_key, serving
+from sshd import MISSING, Client, known_hosts_line, make_key, serving
 
 from fcnship import api_ship
 from fcnship.errors import DeviceError, UsageError
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
-
-
-@pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
-    client = make_client(tmp_path / "client")
-    for name, value in client.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    return client
 
 
 def test_add_by_its_fingerprint(client: Client, drop: Made, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from sshd import (
     Client,
     Sshd,
     free_port,
-    make_client,
     make_key,
     serving,
 )
@@ -31,26 +29,6 @@ from fcnship.ship.ssh import Connection
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 LARGE = 24 << 20
-
-
-@pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
-    client = make_client(tmp_path / "client")
-    for name, value in client.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    return client
-
-
-@pytest.fixture
-def server(client: Client, tmp_path: Path) -> Iterator[Sshd]:
-    with serving(tmp_path / "server", client) as server:
-        yield server
-
-
-@pytest.fixture
-def device(client: Client, server: Sshd, tmp_path: Path) -> Device:
-    return Device(client=client, server=server, root=tmp_path / "root", cwd=tmp_path)
 
 
 class CutAfter(Silence):

@@ -7,14 +7,13 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deploying import HOST, Device, with_program
 from drops import Made
-from sshd import MISSING, Client, Sshd, make_client, serving
+from sshd import MISSING, serving
 
 from fcnship import api_ship
 from fcnship.errors import DeviceError
@@ -35,26 +34,6 @@ try:
 except KeyboardInterrupt:
     at_work.unlink()
 """
-
-
-@pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
-    client = make_client(tmp_path / "client")
-    for name, value in client.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    return client
-
-
-@pytest.fixture
-def server(client: Client, tmp_path: Path) -> Iterator[Sshd]:
-    with serving(tmp_path / "server", client) as server:
-        yield server
-
-
-@pytest.fixture
-def device(client: Client, server: Sshd, tmp_path: Path) -> Device:
-    return Device(client=client, server=server, root=tmp_path / "root", cwd=tmp_path)
 
 
 class Interrupting(Silence):

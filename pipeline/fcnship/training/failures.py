@@ -19,7 +19,7 @@ _LOWER = "lower it in the recipe's optimizer(steps), or let its gradients be cli
 
 @contextlib.contextmanager
 def told(tf: Any, network: str, cluster: Cluster | None) -> Iterator[None]:
-    """TensorFlow's errors come out as what they say to a person; those that the driver knows better, unchanged.
+    """TensorFlow's errors come out in words; those that the driver knows better come out unchanged.
 
     Raises:
         DeviceError: another machine was lost.
@@ -30,26 +30,27 @@ def told(tf: Any, network: str, cluster: Cluster | None) -> Iterator[None]:
     except Exception as error:
         # Machines tell each other the first weights while a recipe's own code makes them.
         source = error.__cause__ if isinstance(error, ModelRefused) else error
-        failure = failure_of(tf, source, network, cluster) if isinstance(source, tf.errors.OpError) else None
+        failure = failure_of(tf, source, network, cluster)
         if failure is None:
             raise
         raise failure from source
 
 
-def failure_of(tf: Any, error: Exception, network: str, cluster: Cluster | None) -> FcnshipError | None:
-    """What an error of TensorFlow's says to a person; None where it is this machine's, and the driver's to tell."""
+def failure_of(tf: Any, error: Any, network: str, cluster: Cluster | None) -> FcnshipError | None:
+    """What an error of TensorFlow's says; None where it is this machine's own, and the driver's to tell."""
+    if not isinstance(error, tf.errors.OpError):
+        return None
     kinds = ("ResourceExhaustedError", "InvalidArgumentError", "UnimplementedError", "NotFoundError")
     own = isinstance(error, tuple(getattr(tf.errors, kind) for kind in kinds))
     if own and "Collective ops is aborted" not in str(error):
-        repeatable = "determinis" not in str(error).lower()
-        return None if repeatable else _not_repeatable(network, error)
+        return _not_repeatable(network, error) if "determinis" in str(error).lower() else None
     return lost(cluster, error) if cluster else None
 
 
-def _not_repeatable(network: str, error: Exception) -> ModelRefused:
-    told = next(line for line in str(error).splitlines() if "determinis" in line.lower())
+def _not_repeatable(network: str, error: BaseException) -> ModelRefused:
+    why = next(line for line in str(error).splitlines() if "determinis" in line.lower())
     return ModelRefused(
-        f"{network} cannot be trained on this GPU so that one seed gives the same weights: {told[:200]}",
+        f"{network} cannot be trained on this GPU so that one seed gives the same weights: {why[:200]}",
         cause="a layer of it (RandomContrast, or Resizing among others) has no such implementation there",
         next="train it on the processors, by CUDA_VISIBLE_DEVICES= before the command, or replace the layer",
     )

@@ -54,7 +54,7 @@ def joined(tf: Any, cluster: Cluster) -> Any:
         raise lost(cluster, error) from error
 
 
-def lost(cluster: Cluster, error: Exception) -> DeviceError:
+def lost(cluster: Cluster, error: BaseException) -> DeviceError:
     """What to say when other machines do not answer any more."""
     gone = cluster.not_answering()
     told = " and ".join(gone) if gone else "another worker"
@@ -66,7 +66,7 @@ def lost(cluster: Cluster, error: Exception) -> DeviceError:
     )
 
 
-def _last_line(error: Exception) -> str:
+def _last_line(error: BaseException) -> str:
     """What TensorFlow has to say, without the names of nodes that it ends with."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and "[[" not in line]
     why = [line for line in lines if "aborted by" in line]
