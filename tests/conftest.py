@@ -11,9 +11,11 @@ import pytest
 from fcnship.frameworks import prepare
 
 prepare()
-# What a shell runs in the background ignores Ctrl-C and hands that on; tests send it.
+# What a shell runs in the background ignores Ctrl-C and hands that on, and with nohup a lost line; tests send both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Files whose tests look at one thing that takes long to make. The longest comes first, what waits comes last.
 TOGETHER = {
