@@ -11,7 +11,8 @@ import pytest
 from fcnship.frameworks import prepare
 
 prepare()
-# What a shell runs in the background ignores Ctrl-C and hands that on, and with nohup a lost line; tests send both.
+# What a shell runs in the background ignores Ctrl-C, and with nohup a lost line, and hands that on; tests
+# send both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
