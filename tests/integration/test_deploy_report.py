@@ -91,6 +91,17 @@ def test_deployed_again_they_take_the_place_of_the_old_ones(done: Deployed) -> N
     }
 
 
+def test_a_bench_that_is_left_out_is_kept_of_the_same_release_alone(done: Deployed, run: Path) -> None:
+    again = {**done.again.as_json(), "bench": None}
+    before = rows_of(run, "latency")
+    keep_device_results(run, again)
+    assert rows_of(run, "latency") == before != []
+    keep_device_results(run, {**again, "changed": True})
+    assert rows_of(run, "latency") == []
+    keep_device_results(run, again)
+    assert rows_of(run, "latency") == []
+
+
 def test_a_report_written_anew_has_them_still(run: Path) -> None:
     before = rows_of(run, "parity")
     api.report(run)

@@ -71,6 +71,8 @@ def run_of_drop(manifest: Manifest, given: Path | None) -> Path | None:
 def keep_device_results(run: Path, deployment: Mapping[str, Any]) -> Path:
     """Keep what a device said, in place of what it said before, and write the run's reports anew.
 
+    A bench that was left out this time is kept from the last, where nothing on the device has changed since.
+
     Raises:
         FcnshipError: the run is not whole, or in use, or the device's rows do not fit the report's schema. A
             verdict that has become fail is not raised.
@@ -82,14 +84,25 @@ def keep_device_results(run: Path, deployment: Mapping[str, Any]) -> Path:
     _check_rows(report_at(run), deployment)
     with _in_turn(run):
         with workspace.locked():
-            text = json.dumps(dict(deployment), indent=1) + "\n"
-            workspace.write_text(f"{FOLDER}/{_place(deployment)}.json", text)
+            place = f"{FOLDER}/{_place(deployment)}.json"
+            bench = deployment["bench"] or _bench_before(workspace.path(place), deployment)
+            workspace.write_text(place, json.dumps({**deployment, "bench": bench}, indent=1) + "\n")
         try:
             run_again(options, ("report",), None)
         except FcnshipError as error:
             if error.run is None:
                 raise
     return workspace.path("report.json")
+
+
+def _bench_before(path: Path, now: Row) -> Any:
+    """What was measured of the very same: the release that was live already, in the same precision."""
+    try:
+        before = _read(path)
+    except ArtifactError:  # there is none, or it is damaged and written anew
+        return None
+    same = all(before.get(key) == now[key] for key in ("release", "precision"))
+    return before.get("bench") if same and not now["changed"] else None
 
 
 @contextlib.contextmanager
