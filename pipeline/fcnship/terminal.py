@@ -60,8 +60,10 @@ def complain(text: str) -> None:
     """An error, on standard error. Where that cannot be written, the exit code has to do."""
     if sys.stderr is None:
         return
-    with contextlib.suppress(OSError):
+    try:
         print(f"fcnship: {_safe(text)}", file=sys.stderr, flush=True)
+    except OSError:
+        stop_writing_to(sys.stderr)
 
 
 @contextlib.contextmanager

@@ -142,7 +142,9 @@ def test_one_that_ends_before_the_first_step(tmp_path: Path) -> None:
     chief.send_signal(signal.SIGTERM)
     code, _, err = ended(other)
     assert (code, ended(chief)[0]) == (9, 143), err
-    assert f"fcnship: worker 0 ({at[0]}) ended or cannot be reached any more" in err
+    # The chief may answer for a moment still: then it has no name.
+    gone = rf"fcnship: (worker 0 \({re.escape(at[0])}\)|another worker) ended or cannot be reached any more"
+    assert re.search(gone, err)
     assert "Traceback" not in err
 
 

@@ -249,6 +249,7 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         timeout=60,
         check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},  # as a person
     )
 
 

@@ -89,7 +89,8 @@ def test_what_comes_once_before_the_work_is_not_in_the_time_left(monkeypatch: py
     ]
 
 
-def test_a_terminal_gets_a_bar_that_goes_away() -> None:
+def test_a_terminal_gets_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # one that is dumb gets lines
     narrator, text = narrated(force_terminal=True)
     narrator.stage_started("train")
     narrator.progress(50, 100, "loss 0.5")
